@@ -1,0 +1,519 @@
+"""The one command line: a thin face that hands each verb to the job that does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+import configs
+
+if TYPE_CHECKING:
+    from features.lake import Lake
+    from features.store import FeatureRepository
+    from models.registry import Registry
+    from training.run import Outcome
+
+app = typer.Typer(
+    name="harmonic",
+    help="Trend recommendations for artists and creators on TikTok.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+bench = typer.Typer(help="Benchmarks: commands that print figures.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+        help="Use only what was known at this instant (UTC); the latest instant in the lake where absent.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else, to stdout.")]
+NOT_PROMOTED = 3
+"""Exit code of `promote` when the champion stays."""
+
+
+class Workspace:
+    """The lake, the feature store and the registry of these settings, each opened when first used."""
+
+    def __init__(self) -> None:
+        self.settings = configs.current()
+        self._features: FeatureRepository | None = None
+        self._registry: Registry | None = None
+
+    @property
+    def lake(self) -> Lake:
+        from features.lake import Lake
+
+        return Lake(self.settings.home / "lake", self.settings.lake.memory_limit)
+
+    @property
+    def features(self) -> FeatureRepository:
+        if self._features is None:
+            from features.store import FeatureRepository
+
+            self._features = FeatureRepository.open(self.settings)
+            self._features.apply()
+        return self._features
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            from models.registry import Registry
+
+            self._registry = Registry(self.settings.mlflow, self.settings.home)
+        return self._registry
+
+    def instant(self, as_of: datetime | None) -> datetime:
+        from features.materialize import latest_instant
+
+        if as_of is None:
+            return latest_instant(self.lake)
+        return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+
+
+@app.command()
+def up(
+    data: Annotated[Path | None, typer.Option("--data", help="Your own metrics: a file or folder.", show_default=False)] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the first recommendation.")] = False,
+) -> None:
+    """Everything from nothing: ingest → features → train → promote → serve, and one recommendation.
+
+    What is there already is reused. Examples: `harmonic up` · `harmonic up --data metrics/`
+    """
+    work = Workspace()
+    _fill_lake(work, data)
+    as_of = work.instant(None)
+    if not (_serving_folder(work, "model") / "champion").exists():
+        _report_training(_train(work, as_of))
+    _publish(work, as_of)
+    _serve(work, once=once)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders: Parquet, CSV, JSONL(.gz), account exports.")],
+    as_json: AsJson = False,
+) -> None:
+    """Load metrics into the lake. Loading the same file twice changes nothing; bad rows go to quarantine.
+
+    Example: `harmonic ingest exports/ videos.parquet`
+    """
+    report = _ingest(Workspace(), paths)
+    if as_json:
+        _print_json(report)
+        return
+    _say(f"rows {report['rows']:,} · new {report['new']:,} · duplicates {report['duplicates']:,} · quarantined {report['quarantined']:,}")
+    for skipped in report["skipped"]:
+        _say(f"skipped {skipped['file']}: {skipped['reason']}")
+    if report["quarantined"]:
+        for reason, count in report["reasons"].items():
+            _say(f"  {count:,} × {reason}")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    creators: Annotated[int, typer.Option(min=10)] = 400,
+    trends: Annotated[int, typer.Option(min=10)] = 600,
+    days: Annotated[int, typer.Option(min=30)] = 120,
+    seed: int = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a world with known truth: videos, trend lists, and truth/ beside them.
+
+    Example: `harmonic simulate --creators 1000 --trends 2000 --days 180 --out world/`
+    """
+    rows = _simulate(creators, trends, days, seed, out)
+    _print_json(rows) if as_json else _say(f"wrote {rows['videos']:,} observations of posts to {out}")
+
+
+@app.command()
+def materialize(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Compute features into Feast, offline and online, and publish them to serving.
+
+    Example: `harmonic materialize --as-of 2026-11-01`
+    """
+    work = Workspace()
+    published = _publish(work, work.instant(as_of))
+    _print_json(published) if as_json else _say(f"published {published['trends']:,} trends as {published['market']}")
+
+
+@app.command()
+def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Train a ranker and its baselines, log the run in MLflow, register the challenger.
+
+    The first model that beats popularity becomes champion. Example: `harmonic train --as-of 2026-11-01`
+    """
+    work = Workspace()
+    outcome = _train(work, work.instant(as_of))
+    if as_json:
+        _print_json({"version": outcome.version, "promoted": outcome.verdict.promoted, **outcome.trained.record.metrics})
+    else:
+        _report_training(outcome)
+
+
+@app.command()
+def evaluate(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Judge the champion and every baseline on the held-out queries before an instant.
+
+    Example: `harmonic evaluate --json`
+    """
+    from models.registry import CHAMPION
+    from training.run import judge
+
+    work = Workspace()
+    champion = work.registry.load(CHAMPION)
+    with _progress("evaluate") as told:
+        judged = judge(work.lake, work.features, champion, work.instant(as_of), work.settings, told)
+    _print_json(judged.metrics) if as_json else _say(judged.table)
+
+
+@app.command()
+def promote(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Let the challenger become champion, only for a gain whose interval excludes zero.
+
+    Exit code 0: promoted; 3: the champion stays. Example: `harmonic promote && echo new champion`
+    """
+    from training.run import promote as decide
+
+    work = Workspace()
+    with _progress("promote") as told:
+        verdict = decide(work.lake, work.features, work.registry, work.instant(as_of), work.settings, datetime.now(UTC), told)
+    _release(work)
+    _print_json({"promoted": verdict.promoted, "version": verdict.version, "message": verdict.message}) if as_json else _say(
+        verdict.message
+    )
+    if not verdict.promoted:
+        raise typer.Exit(NOT_PROMOTED)
+
+
+@app.command()
+def rollback(as_json: AsJson = False) -> None:
+    """Make the champion before the present one champion again.
+
+    Example: `harmonic rollback`
+    """
+    work = Workspace()
+    version = work.registry.rollback(datetime.now(UTC))
+    _release(work)
+    _print_json({"champion": version}) if as_json else _say(f"version {version} is champion again")
+
+
+@app.command()
+def audit(as_json: AsJson = False) -> None:
+    """Who was champion from when to when, and why.
+
+    Example: `harmonic audit`
+    """
+    tenures = Workspace().registry.audit()
+    if as_json:
+        _print_json([vars(tenure) for tenure in tenures])
+        return
+    for t in tenures:
+        _say(f"version {t.version}: {t.since:%Y-%m-%d %H:%M} to {f'{t.until:%Y-%m-%d %H:%M}' if t.until else 'now'} · {t.reason}")
+
+
+@app.command()
+def score(
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+    k: Annotated[int, typer.Option(min=1, max=1000, help="Items per creator.")] = 20,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Batch scoring: the slate of every creator as of an instant; trains first where no model from before it serves.
+
+    Example: `harmonic score --as-of 2026-11-01T00:00:00Z --k 20 --out slates.parquet`
+    """
+    from serving.batch import pipeline_at, score_all
+
+    work = Workspace()
+    at = work.instant(as_of)
+    model = _model_before(work, at)
+    with _progress("score") as told:
+        table = score_all(pipeline_at(work.lake, work.features, model, at, work.settings), k, told)
+        _write_parquet(table, out)
+    summary = {"creators": int(table["creator_id"].nunique()), "rows": len(table), "as_of": at, "model_version": model.version}
+    _print_json(summary) if as_json else _say(f"{summary['rows']:,} rows for {summary['creators']:,} creators → {out}")
+
+
+@app.command()
+def recommend(
+    creator: Annotated[str, typer.Argument(help="The creator's username.")],
+    k: Annotated[int, typer.Option(min=1, max=100)] = 10,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="sound or hashtag; repeatable.", show_default=False)] = None,
+    region: Annotated[str | None, typer.Option(help="Two-letter region.", show_default=False)] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Declared hashtag of a newcomer.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One slate, readable on a terminal.
+
+    Example: `harmonic recommend creator_0007 --k 5 --kind sound`
+    """
+    from serving.answers import Answers
+    from serving.assemble import pipeline
+    from serving.schemas import RecommendationRequest
+
+    made = pipeline(configs.current())
+    request = {"creator_id": creator, "k": k, "kinds": kind or None, "region": region, "tags": tag or ()}
+    slate = Answers(lambda: made).slate(RecommendationRequest.model_validate(request)).model_dump(mode="json")
+    _print_json(slate) if as_json else _show_slate(slate)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(show_default=False)] = None,
+) -> None:
+    """The BentoML service on what has been published.
+
+    Example: `harmonic serve --port 3000`
+    """
+    from serving.launch import command, environment
+
+    settings = configs.current()
+    arguments = command(host or settings.serving.host, port or settings.serving.port)
+    os.chdir(Path(__file__).parent)
+    os.execve(arguments[0], arguments, environment(settings))
+
+
+@bench.command()
+def offline(
+    rows: Annotated[int, typer.Option(min=1, help="Labels.")] = 1_000_000,
+    source_rows: Annotated[int, typer.Option(min=1, help="Rows of the feature view.")] = 5_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """The point-in-time join beside a bare DuckDB ASOF join and Feast's own.
+
+    Example: `harmonic bench offline --rows 100000 --source-rows 500000`
+    """
+    from features.bench import offline_join
+
+    figures = offline_join(rows, source_rows)
+    if as_json:
+        _print_json(figures)
+    else:
+        for name, value in figures.items():
+            _say(f"{name:>28}  {value}")
+
+
+def _fill_lake(work: Workspace, data: Path | None) -> None:
+    """Ingest the given data; without any, and with an empty lake, a simulated world."""
+    if data is not None:
+        _set_simulation_aside(work)
+        report = _ingest(work, [data])
+        _say(f"ingested {report['rows']:,} rows, {report['new']:,} new")
+    elif work.lake.latest_at() is None:
+        world = work.settings.home / "world"
+        _say("no data yet: simulating a world of creators and trends")
+        _simulate(400, 600, 120, 0, world)
+        report = _ingest(work, [world])
+        (work.settings.home / SIMULATED).write_text("the lake holds the simulated world and nothing else\n")
+        _say(f"ingested {report['rows']:,} rows, {report['new']:,} new")
+
+
+SIMULATED = "simulated"
+
+
+def _set_simulation_aside(work: Workspace) -> None:
+    """Real data must not mix with the simulated world: where the lake holds only that, keep it in a folder aside."""
+    home = work.settings.home
+    if not (home / SIMULATED).exists():
+        return
+    aside = home / "simulated-world"
+    aside.mkdir(exist_ok=True)
+    for name in ("lake", "feast", "mlflow", "serving", "world", SIMULATED):
+        if (home / name).exists():
+            (home / name).replace(aside / name)
+    _say(f"the simulated world makes way for your data; it is kept in {aside}")
+
+
+def _ingest(work: Workspace, paths: list[Path]) -> dict[str, Any]:
+    from features.ingest import Progress, ingest
+
+    with _progress("ingest") as told:
+
+        def step(p: Progress) -> None:
+            told(f"{p.file.name}: {p.rows:,} rows", (p.files_done + p.fraction) / max(p.files, 1))
+
+        report = ingest(paths, work.lake, datetime.now(UTC), work.settings.lake.batch_rows, step)
+    if paths and (marker := work.settings.home / SIMULATED).exists() and report.new:
+        marker.unlink()
+    return report.to_dict()
+
+
+def _simulate(creators: int, trends: int, days: int, seed: int, out: Path) -> dict[str, Any]:
+    from features.sources.simulated_files import write
+    from features.sources.simulator import WorldSpec, simulate
+
+    spec = WorldSpec(creators=creators, trends=trends, days=days, seed=seed, start=datetime(2025, 1, 1, tzinfo=UTC))
+    world = simulate(spec)
+    write(world, out)
+    return {"videos": world.videos.num_rows, "trend_snapshots": world.trend_snapshots.num_rows, "out": str(out)}
+
+
+def _train(work: Workspace, as_of: datetime) -> Outcome:
+    from training.run import train_and_register
+
+    with _progress("train") as told:
+        outcome = train_and_register(work.lake, work.features, work.registry, as_of, work.settings, datetime.now(UTC), told)
+    _release(work)
+    return outcome
+
+
+def _report_training(outcome: Outcome) -> None:
+    _say(outcome.trained.judged.table)
+    _say(outcome.verdict.message)
+
+
+def _release(work: Workspace) -> None:
+    from models.registry import CHAMPION
+
+    if work.registry.version(CHAMPION) is not None:
+        work.registry.release(CHAMPION, _serving_folder(work, "model"))
+
+
+def _serving_folder(work: Workspace, name: str) -> Path:
+    return work.settings.home / "serving" / name
+
+
+def _publish(work: Workspace, as_of: datetime) -> dict[str, Any]:
+    """Materialise and publish, unless this very state of the lake is published already."""
+    from features.materialize import known_by, write_features
+    from serving.assemble import market_folder
+    from serving.publish import publish_market
+    from serving.snapshot import is_current
+
+    version = f"{as_of:%Y%m%dT%H%M%S}-{work.lake.fingerprint()[:12]}"
+    if is_current(market_folder(work.settings), version):
+        return {"market": version, "as_of": as_of, "trends": None}
+    with _progress("materialize") as told:
+        told("features", 0.1)
+        history = known_by(work.lake, as_of, work.settings)
+        write_features(history, work.features, work.settings)
+        work.features.materialize(as_of, lambda view, done, rows: told(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
+        told("publish", 0.9)
+        trends = publish_market(history, work.features, work.settings, version)
+    return {"market": version, "as_of": as_of, "trends": trends}
+
+
+def _model_before(work: Workspace, as_of: datetime) -> Any:
+    """The champion where it has seen nothing after `as_of`; else one trained as of that instant."""
+    from models.registry import CHAMPION
+    from serving.assemble import model_of
+
+    champion = work.registry.version(CHAMPION)
+    registered = work.registry.load(CHAMPION) if champion else None
+    if registered is None or registered.as_of > as_of:
+        registered = work.registry.load(_train(work, as_of).version)
+    return model_of(registered.version, registered.ranker)
+
+
+def _serve(work: Workspace, once: bool) -> None:
+    """Start the service, ask it for one recommendation, show it with the curl that gets it, and stay until stopped."""
+    import subprocess
+
+    from serving.launch import command, environment, first_recommendation, wait_until_ready
+
+    settings = work.settings
+    base = f"http://{settings.serving.host}:{settings.serving.port}"
+    process = subprocess.Popen(
+        command(settings.serving.host, settings.serving.port), env=environment(settings), cwd=Path(__file__).parent
+    )
+    try:
+        wait_until_ready(base, process, seconds=60)
+        body, slate = first_recommendation(base, settings)
+        _show_slate(slate)
+        _say(f"\ncurl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{json.dumps(body)}'")
+        if not once:
+            _say(f"\nserving on {base} (API: {base}/docs), stop with Ctrl-C")
+            process.wait()
+    except KeyboardInterrupt:
+        _say("stopping")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _write_parquet(table: Any, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged = out.with_name(f".{out.name}.{os.getpid()}")
+    table.to_parquet(staged, index=False)
+    staged.replace(out)
+
+
+def _show_slate(slate: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    known = "" if slate["known_creator"] else " (nobody we know yet)"
+    table = Table(title=f"{slate['creator_id']}{known} · as of {str(slate['as_of'])[:16]} · model {slate['model']}")
+    for name in ("#", "kind", "title", "score", "fit", "heat", "stage", "why"):
+        table.add_column(name, overflow="fold")
+    for item in slate["items"]:
+        title = item["title"] + (f" – {item['author']}" if item["author"] else "")
+        cells = [item["rank"], item["kind"], title, f"{item['score']:.3f}", f"{item['fit']:.2f}", f"{item['heat']:.2f}"]
+        table.add_row(*map(str, cells), item["stage"], "; ".join(item["reasons"]))
+    Console().print(table)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal's stderr; silent where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.fields[title]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, title=title)
+        yield lambda text, share: bar.update(task, description=text, completed=share)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2, default=str).decode())
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(f"harmonic: {error}", err=True)
+    sys.exit(1)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line, not in a traceback."""
+    from pydantic import ValidationError
+
+    from features.errors import FeatureError
+    from models.errors import ModelError
+    from serving.errors import ServingError
+    from training.errors import TrainingError
+
+    try:
+        app()
+    except ValidationError as error:
+        _fail(ValueError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())))
+    except (configs.SettingsError, FeatureError, ModelError, TrainingError, ServingError) as error:
+        _fail(error)
+
+
+if __name__ == "__main__":
+    main()
