@@ -1,0 +1,91 @@
+"""A creator as a ranker sees one: profile, taste and history as of an instant, or what a newcomer declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy.sparse as sp
+
+from features.creators import PROFILE
+from features.schemas import trend_key
+from features.taste import TASTE_DIMENSIONS, directions
+from models.candidates import Floats, Histories
+from models.market import Market
+
+CREATOR_COLUMNS: Final = tuple(spec.name for spec in PROFILE)
+"""The creator side of the ranker's features."""
+
+
+@dataclass(frozen=True)
+class Creator:
+    """One creator's state.
+
+    Attributes:
+        creator_id: the username.
+        known: False for someone of whom no post is known.
+        region: region code, empty where unknown.
+        profile: the columns of `CREATOR_COLUMNS`, shape (f,).
+        taste: unit vector, shape (d,), zeros where nothing is known.
+        hour_profile: share of posts by hour of day UTC, shape (24,).
+        weekday_profile: share of posts by weekday, Monday first, shape (7,).
+        trend_keys: every trend ever used.
+    """
+
+    creator_id: str
+    known: bool
+    region: str
+    profile: Floats
+    taste: Floats
+    hour_profile: Floats
+    weekday_profile: Floats
+    trend_keys: tuple[str, ...]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Creator:
+        """From one creator's features: creator_id, `CREATOR_FEATURES` and trend_keys of the history."""
+        return cls(
+            creator_id=str(row["creator_id"]),
+            known=True,
+            region=row["region"] or "",
+            profile=np.array([row[name] for name in CREATOR_COLUMNS], float),
+            taste=np.asarray(row["creator_taste"], float),
+            hour_profile=np.asarray(row["hour_profile"], float),
+            weekday_profile=np.asarray(row["weekday_profile"], float),
+            trend_keys=tuple(row["trend_keys"]),
+        )
+
+    @classmethod
+    def newcomer(cls, creator_id: str, region: str = "", tags: Iterable[str] = ()) -> Creator:
+        """Somebody nobody has seen: the declared hashtags stand for a history, all counts are unknown or 0."""
+        keys = tuple(sorted({trend_key("hashtag", tag.lstrip("#").lower()) for tag in tags if tag.strip("# ")}))
+        taste = directions(list(keys)).sum(axis=0) if keys else np.zeros(TASTE_DIMENSIONS)
+        return cls(
+            creator_id=creator_id,
+            known=False,
+            region=region,
+            profile=np.full(len(CREATOR_COLUMNS), np.nan),
+            taste=taste / max(float(np.linalg.norm(taste)), 1e-12),
+            hour_profile=np.full(24, 1 / 24),
+            weekday_profile=np.full(7, 1 / 7),
+            trend_keys=keys,
+        )
+
+    def column(self, name: str) -> float:
+        """One value of `profile`."""
+        return float(self.profile[CREATOR_COLUMNS.index(name)])
+
+    def rows_used(self, market: Market) -> list[int]:
+        """Rows of the market's trends that this creator has used, ascending."""
+        return sorted(row for key in self.trend_keys if (row := market.row_of.get(key)) is not None)
+
+
+def histories(creators: Sequence[Creator], market: Market) -> Histories:
+    """The used trends and regions of several creators, as the generators take them."""
+    rows = [creator.rows_used(market) for creator in creators]
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.concatenate([np.array(row, np.int64) for row in rows]) if rows else np.zeros(0, np.int64)
+    used = sp.csr_matrix((np.ones(len(indices)), indices, indptr), (len(rows), len(market)))
+    return Histories(used, np.array([creator.region for creator in creators], object))

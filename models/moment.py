@@ -1,0 +1,74 @@
+"""One instant as a ranker sees it: the market and its creators, read from the feature store offline or online."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from configs import Settings
+from features.creators import CREATOR_FEATURES
+from features.history import History
+from features.store import FeatureRepository
+from features.trends import TREND_FEATURES, live_trends
+from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
+from models.candidates import Interactions, fit_generators
+from models.creator import Creator
+from models.market import Market
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Read = Callable[[str, str, Sequence[str], Sequence[str]], "pd.DataFrame"]
+"""(view, key column, keys, feature names) → one row per key, in their order."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One instant: its market, every creator of whom a post was known, and the trend rows the market was made of."""
+
+    market: Market
+    creators: Mapping[str, Creator]
+    trends: pd.DataFrame
+
+
+def offline(features: FeatureRepository, as_of: datetime) -> Read:
+    """Read what was known at `as_of` through the point-in-time join."""
+    import pandas as pd
+
+    def read(view: str, key: str, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+        labels = pd.DataFrame({key: list(keys), "event_timestamp": as_of})
+        return features.historical(labels, [view], names)
+
+    return read
+
+
+def online(features: FeatureRepository, as_of: datetime) -> Read:
+    """Read what the online store holds, nothing older than its time-to-live at `as_of`."""
+    return lambda view, _, keys, names: features.online(view, keys, names, as_of)
+
+
+def moment(history: History, read: Read, settings: Settings) -> Moment:
+    """The moment of a history whose features have been written to the store.
+
+    Args:
+        history: as of the instant; the candidate generators are fitted to it.
+        read: where the features come from.
+        settings: the pool and the generators.
+    """
+    pool, creators = settings.trends.pool, history.creators.tolist()
+    keys = history.trends["key"][live_trends(history, pool.window_days, pool.min_creators)]
+    frame = read(TREND_ACTIVITY, "trend_key", keys.tolist(), [spec.name for spec in TREND_FEATURES])
+    profiles = read(CREATOR_PROFILE, "creator_id", creators, [spec.name for spec in CREATOR_FEATURES])
+    pasts = read(CREATOR_HISTORY, "creator_id", creators, ["trend_keys"])
+    interactions = Interactions.from_history(history, np.sort(keys), settings.candidates.half_life_days)
+    generators = fit_generators(interactions, settings.candidates)
+    rows = profiles.assign(trend_keys=pasts["trend_keys"]).to_dict("records")
+    return Moment(
+        market=Market.from_frame(frame, history.as_of, generators, settings.trends),
+        creators={row["creator_id"]: Creator.from_row(row) for row in rows},
+        trends=frame,
+    )

@@ -1,0 +1,242 @@
+"""The only door to MLflow: log a run, register its ranker, move aliases, and tell who was champion when."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from configs import MlflowSettings
+from models.candidates import Floats
+from models.errors import NoChampion
+from models.pairs import FEATURES
+from models.ranker import LambdaRanker
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+CODE: Final = ("configs", "features", "models")
+"""The project's packages that a logged model needs to run."""
+
+PACKAGES: Final = ("duckdb", "filelock", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "scipy")
+"""The libraries that those import."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that one training run leaves behind.
+
+    Attributes:
+        parameters: settings, data hash and instants.
+        metrics: name → value, segments in the name: `test.ndcg.new`.
+        figures: file name → matplotlib figure.
+        reports: file name → text.
+        curve: metric name → value per round.
+        ranker: the model that would serve, trained on everything known.
+        held_out_ranker: the same recipe trained before the held-out period, for fair comparison.
+        trained_through: end of the last label the held-out ranker saw.
+        example: a few rows of features, shape (m, f).
+        tags: searchable text.
+    """
+
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    figures: Mapping[str, Any]
+    reports: Mapping[str, str]
+    curve: Mapping[str, tuple[float, ...]]
+    ranker: LambdaRanker
+    held_out_ranker: LambdaRanker
+    trained_through: datetime
+    example: Floats
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tenure:
+    """One model's time as champion; `until` is None while it lasts."""
+
+    version: str
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version: the ranker that serves and its held-out twin."""
+
+    version: str
+    ranker: LambdaRanker
+    held_out_ranker: LambdaRanker
+    trained_through: datetime
+    as_of: datetime
+
+
+class Registry:
+    """Runs and registered models of one project."""
+
+    def __init__(self, settings: MlflowSettings, home: Path) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self._mlflow = mlflow
+        self._name = settings.model_name
+        mlflow.set_tracking_uri(_below(home, settings.tracking_uri))
+        self._client = mlflow.MlflowClient()
+        if self._client.get_experiment_by_name(settings.experiment) is None:
+            root = settings.artifact_root if "://" in settings.artifact_root else str(home / settings.artifact_root)
+            self._client.create_experiment(settings.experiment, artifact_location=root)
+        mlflow.set_experiment(settings.experiment)
+
+    def log(self, record: RunRecord, name: str) -> str:
+        """Log a run, register its model and make it challenger; returns the version."""
+        with self._mlflow.start_run(run_name=name) as run:
+            self._mlflow.set_tags(dict(record.tags))
+            self._mlflow.log_params({key: str(value)[:500] for key, value in record.parameters.items()})
+            self._mlflow.log_metrics({key: value for key, value in record.metrics.items() if value == value})
+            for metric, values in record.curve.items():
+                for step, value in enumerate(values):
+                    self._client.log_metric(run.info.run_id, metric, value, step=step, synchronous=False)
+            for file, figure in record.figures.items():
+                self._mlflow.log_figure(figure, f"figures/{file}")
+            for file, text in record.reports.items():
+                self._mlflow.log_text(text, f"reports/{file}")
+            uri = self._log_model(record)
+        registered = self._mlflow.register_model(uri, self._name, tags={"as_of": str(record.parameters["as_of"])})
+        self._client.set_registered_model_alias(self._name, CHALLENGER, str(registered.version))
+        return str(registered.version)
+
+    def _log_model(self, record: RunRecord) -> str:
+        signature = self._mlflow.models.infer_signature(_frame(record.example), record.ranker.score(record.example))
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            record.ranker.save(root / "ranker")
+            record.held_out_ranker.save(root / "held_out")
+            (root / "about.json").write_text(
+                json.dumps({"trained_through": record.trained_through.isoformat(), "as_of": record.parameters["as_of"]})
+            )
+            info = self._mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("served.py")),
+                artifacts={"ranker": str(root / "ranker"), "held_out": str(root / "held_out"), "about": str(root / "about.json")},
+                signature=signature,
+                input_example=_frame(record.example),
+                code_paths=[str(Path(__file__).parents[1] / package) for package in CODE],
+                pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
+            )
+        return str(info.model_uri)
+
+    def version(self, alias: str) -> str | None:
+        """The version an alias points to, None where it points nowhere."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.get_model_version_by_alias(self._name, alias).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def load(self, version_or_alias: str) -> Registered:
+        """Fetch a version, or what an alias points to.
+
+        Raises:
+            NoChampion: there is no such version or alias.
+        """
+        number = self._resolve(version_or_alias)
+        uri = f"models:/{self._name}/{number}"
+        folder = Path(self._mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts"
+        about = json.loads((folder / "about.json").read_text())
+        return Registered(
+            version=number,
+            ranker=LambdaRanker.load(folder / "ranker"),
+            held_out_ranker=LambdaRanker.load(folder / "held_out"),
+            trained_through=datetime.fromisoformat(about["trained_through"]),
+            as_of=datetime.fromisoformat(about["as_of"]),
+        )
+
+    def _resolve(self, version_or_alias: str) -> str:
+        number = version_or_alias if version_or_alias.isdigit() else self.version(version_or_alias)
+        if number is None:
+            raise NoChampion(f"no {version_or_alias} model yet: run «harmonic train»")
+        return number
+
+    def promote(self, version: str, reason: str, at: datetime) -> None:
+        """Make a version champion and write it into the audit; a version that is champion already stays as it is."""
+        if self.version(CHAMPION) == version:
+            return
+        tenures = self._tenures()
+        if not tenures or tenures[-1]["version"] != version:
+            entry = {"version": version, "since": at.isoformat(), "reason": reason}
+            self._client.set_registered_model_tag(self._name, f"champion.{len(tenures) + 1:06d}", json.dumps(entry))
+        self._client.set_registered_model_alias(self._name, CHAMPION, version)
+
+    def rollback(self, at: datetime) -> str:
+        """Make the champion before the present one champion again; returns its version.
+
+        Raises:
+            NoChampion: there was none before.
+        """
+        present = self._resolve(CHAMPION)
+        earlier = [entry["version"] for entry in self._tenures() if entry["version"] != present]
+        if not earlier:
+            raise NoChampion(f"version {present} is the only champion there has been: nothing to go back to")
+        self.promote(earlier[-1], f"rolled back from version {present}", at)
+        return str(earlier[-1])
+
+    def audit(self) -> list[Tenure]:
+        """Who was champion from when to when, oldest first."""
+        entries = self._tenures()
+        starts = [datetime.fromisoformat(entry["since"]) for entry in entries]
+        ends: list[datetime | None] = [*starts[1:], None]
+        return [Tenure(e["version"], s, u, e["reason"]) for e, s, u in zip(entries, starts, ends, strict=False)]
+
+    def release(self, alias: str, folder: Path) -> str:
+        """Copy what an alias points to into `folder`, whole or not at all; returns its version."""
+        registered = self.load(alias)
+        target = folder / registered.version
+        if not target.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            staged = Path(tempfile.mkdtemp(dir=folder, prefix="."))
+            registered.ranker.save(staged)
+            staged.rename(target)
+        pointer = folder / f".{alias}.tmp"
+        pointer.write_text(registered.version)
+        pointer.replace(folder / alias)
+        return registered.version
+
+    def _tenures(self) -> list[dict[str, str]]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self._client.get_registered_model(self._name).tags
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return []
+            raise
+        return [json.loads(tags[name]) for name in sorted(tags) if name.startswith("champion.")]
+
+
+def _frame(features: Floats) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(features, columns=list(FEATURES))
+
+
+def _below(home: Path, uri: str) -> str:
+    """A relative SQLite address made absolute below `home`; any other address as it is."""
+    scheme = "sqlite:///"
+    if not uri.startswith(scheme) or uri.startswith("sqlite:////"):
+        return uri
+    path = home / uri.removeprefix(scheme)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"{scheme}{path}"

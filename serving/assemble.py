@@ -1,0 +1,112 @@
+"""The composition root: from settings and what has been published to a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from configs import Settings
+from models.explain import PathContributions
+from models.ranker import LambdaRanker
+from models.registry import CHAMPION
+from serving.errors import NotReady
+from serving.hydrate import PackedStates
+from serving.pipeline import Model, Pipeline
+from serving.snapshot import current_version, load
+
+
+def serving_home(settings: Settings) -> Path:
+    """Where published markets, models and creator states live."""
+    return settings.home / "serving"
+
+
+def market_folder(settings: Settings) -> Path:
+    """Where snapshots are published."""
+    return serving_home(settings) / "market"
+
+
+def model_folder(settings: Settings) -> Path:
+    """Where champions are released to."""
+    return serving_home(settings) / "model"
+
+
+def creator_states(settings: Settings) -> PackedStates:
+    """The packed creator states."""
+    return PackedStates(serving_home(settings) / "creators.sqlite")
+
+
+def released_version(settings: Settings) -> str:
+    """The version of the champion that was last released to serving.
+
+    Raises:
+        NotReady: none has been released.
+    """
+    try:
+        return (model_folder(settings) / CHAMPION).read_text()
+    except FileNotFoundError:
+        raise NotReady("no champion has been released: run «harmonic train», or «harmonic up»") from None
+
+
+def released_model(settings: Settings) -> Model:
+    """The champion, ready to score.
+
+    Raises:
+        NotReady: none has been released.
+    """
+    version = released_version(settings)
+    return model_of(version, LambdaRanker.load(model_folder(settings) / version))
+
+
+def model_of(version: str, ranker: LambdaRanker) -> Model:
+    """A ranker with what explaining it needs."""
+    return Model(version, ranker, PathContributions.of(ranker.booster))
+
+
+def pipeline(settings: Settings) -> Pipeline:
+    """The pipeline over what is published now.
+
+    Raises:
+        NotReady: no market or no model is published.
+    """
+    snapshot = load(market_folder(settings), settings.trends)
+    return Pipeline(
+        snapshot=snapshot,
+        model=released_model(settings),
+        states=creator_states(settings),
+        settings=settings.serving,
+        candidates=settings.candidates.per_request,
+    )
+
+
+class PipelineHolder:
+    """Keeps one pipeline over what is published, and makes a new one when that changes.
+
+    Args:
+        settings: gives the settings, when the first pipeline is made.
+    """
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._pipeline: Pipeline | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a pipeline could be made."""
+        return self._pipeline is not None
+
+    def refresh(self) -> None:
+        """Make a pipeline of what is published now, if that differs from the present one."""
+        settings = self._settings()
+        published = (current_version(market_folder(settings)), released_version(settings))
+        if self._pipeline is None or published != (self._pipeline.snapshot.version, self._pipeline.model.version):
+            self._pipeline = pipeline(settings)
+
+    def get(self) -> Pipeline:
+        """The present pipeline.
+
+        Raises:
+            NotReady: nothing was published when it was last looked for.
+        """
+        if self._pipeline is None:
+            raise NotReady("no market and model are published yet: run «harmonic up»")
+        return self._pipeline

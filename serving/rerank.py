@@ -1,0 +1,31 @@
+"""Stage «re-rank»: from scores to a slate that is diverse and holds no near-duplicates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from models.market import Market
+from serving.schemas import Scored
+
+
+def diversify(scored: Scored, market: Market, k: int, max_share_of_kind: float) -> Scored:
+    """The k best, at most one of each group of variants, and no kind above its share while others can fill.
+
+    Best first; ties by row. Fewer than k come back only where there are no more groups of variants.
+    """
+    order = np.lexsort((scored.rows, -scored.raw))
+    order = order[_first_of_group(market.variant_group[scored.rows[order]])]
+    kinds = market.types[scored.rows[order]]
+    limit = max(1, math.floor(k * max_share_of_kind))
+    within = np.zeros(len(order), bool)
+    for kind in np.unique(kinds.astype(str)):
+        within[np.flatnonzero(kinds == kind)[:limit]] = True
+    chosen = np.concatenate([np.flatnonzero(within)[:k], np.flatnonzero(~within)])[:k]
+    return scored.take(order[np.sort(chosen)])
+
+
+def _first_of_group(groups: np.ndarray) -> np.ndarray:
+    """Places of the first of each group, ascending."""
+    return np.sort(np.unique(groups, return_index=True)[1])

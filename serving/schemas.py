@@ -1,0 +1,217 @@
+"""The shapes of requests and answers: validated at the edge, plain arrays between the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from features.schemas import trend_key
+from models.candidates import Floats, Ints
+
+Kind = Literal["sound", "hashtag"]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
+Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class Message(BaseModel):
+    """A request or an answer: immutable, unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrendRef(Message):
+    """A trend by kind and id."""
+
+    kind: Kind
+    id: Name
+
+    @property
+    def key(self) -> str:
+        """The trend's key in the feature store; hashtags by their lower-case name without #."""
+        return trend_key(self.kind, self.id.lstrip("#").lower() if self.kind == "hashtag" else self.id)
+
+
+class RecommendationRequest(Message):
+    """Body of `POST /v1/recommendations`."""
+
+    creator_id: Name = Field(description="The creator's username; one nobody has seen gets a slate by region and tags")
+    k: int | None = Field(None, ge=1, le=100, description="Items wanted; the service's default where absent")
+    kinds: tuple[Kind, ...] | None = Field(None, min_length=1, description="Only these kinds; all where absent")
+    region: Region | None = Field(None, description="Two-letter region that overrides the creator's own")
+    tags: tuple[Name, ...] = Field((), max_length=50, description="Declared hashtags of a creator without posts")
+    exclude: tuple[TrendRef, ...] = Field((), max_length=1000, description="Trends not wanted on this slate")
+    include_used: bool = Field(False, description="Also what the creator has used already")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"creator_id": "creator_0007", "k": 5, "kinds": ["sound", "hashtag"]}]}
+    )
+
+
+class RankRequest(Message):
+    """Body of `POST /v1/rank`: the caller's own candidates."""
+
+    creator_id: Name
+    candidates: tuple[TrendRef, ...] = Field(min_length=1, description="What to rank; duplicates count once")
+    region: Region | None = None
+    tags: tuple[Name, ...] = Field((), max_length=50)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"creator_id": "creator_0007", "candidates": [{"kind": "hashtag", "id": "dance"}]}]
+        }
+    )
+
+
+class Evidence(Message):
+    """One number behind an item, with the time it speaks of."""
+
+    name: str
+    value: float
+    unit: str
+    since: datetime | None = Field(description="Start of the window; absent for a value at an instant")
+    as_of: datetime
+
+
+class Item(Message):
+    """One place on a slate."""
+
+    rank: int
+    kind: Kind
+    id: str
+    title: str
+    author: str | None
+    score: float = Field(description="Probability that this creator adopts it within the horizon")
+    fit: float = Field(description="What this creator adds to the score, 0 to 1; 0.5 is neutral")
+    heat: float = Field(description="What this trend adds to the score, 0 to 1; 0.5 is neutral")
+    stage: str
+    forecast: dict[str, Any] | None = Field(description="Where the trend is heading; absent until it is known")
+    evidence: tuple[Evidence, ...]
+    reasons: tuple[str, ...]
+
+
+class Slate(Message):
+    """Answer of `POST /v1/recommendations`."""
+
+    recommendation_id: str
+    creator_id: str
+    known_creator: bool
+    model: str
+    market: str
+    as_of: datetime
+    feature_age_ms: int
+    items: tuple[Item, ...]
+
+
+class Ranking(Message):
+    """Answer of `POST /v1/rank`: every known candidate, best first, and those nothing is known of."""
+
+    creator_id: str
+    model: str
+    as_of: datetime
+    items: tuple[Item, ...]
+    unknown: tuple[TrendRef, ...]
+
+
+class Trend(Message):
+    """A live trend with its recent history."""
+
+    kind: Kind
+    id: str
+    title: str
+    author: str | None
+    stage: str
+    generic: bool
+    evidence: tuple[Evidence, ...]
+    daily_uses: tuple[tuple[datetime, float], ...] = Field(description="(start of 24 h, posts), oldest first")
+    forecast: dict[str, Any] | None
+
+
+class Trends(Message):
+    """Answer of `GET /v1/trends`."""
+
+    as_of: datetime
+    trends: tuple[Trend, ...]
+
+
+class CreatorMetrics(Message):
+    """Answer of `GET /v1/creators/{id}/metrics`."""
+
+    creator_id: str
+    as_of: datetime
+    region: str | None
+    metrics: tuple[Evidence, ...]
+    hours_utc: tuple[float, ...] = Field(description="Share of posts by hour of day, 24 values")
+    weekdays: tuple[float, ...] = Field(description="Share of posts by weekday, Monday first")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, the body of every error."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class RankQuery:
+    """A validated request as the stages see it.
+
+    Attributes:
+        creator_id, region, tags: who asks, and what they declare.
+        k: items wanted.
+        kinds: kinds wanted.
+        exclude: trend keys that must not appear.
+        include_used: whether trends the creator has used may appear.
+        only: trend keys to rank instead of the whole market, None for the market.
+    """
+
+    creator_id: str
+    k: int
+    kinds: tuple[str, ...] = ("sound", "hashtag")
+    region: str = ""
+    tags: tuple[str, ...] = ()
+    exclude: frozenset[str] = frozenset()
+    include_used: bool = False
+    only: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Rows of the market in ascending order, and what every generator says of the whole market.
+
+    Attributes:
+        rows: shape (m,).
+        proposals: generator → score of every trend, shape (n,).
+    """
+
+    rows: Ints
+    proposals: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What a filter kept, and what it removed for which reason."""
+
+    kept: Candidates
+    removed: Mapping[str, Ints]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates with their features and raw scores, in the order of the rows."""
+
+    rows: Ints
+    features: Floats
+    raw: Floats
+
+    def take(self, places: npt.NDArray[np.int64]) -> Scored:
+        """The candidates on these places, in this order."""
+        return Scored(self.rows[places], self.features[places], self.raw[places])

@@ -1,0 +1,120 @@
+"""The in-process picture of all live trends: published as files, loaded whole, swapped whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from configs import TrendSettings
+from models.candidates import GENERATORS, Generator
+from models.market import Market
+from serving.errors import NotReady
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CURRENT: Final = "current"
+TRENDS: Final = "trends.arrow"
+ARRAYS: Final = "generators.npz"
+ABOUT: Final = "about.json"
+KEPT: Final = 3
+"""How many published snapshots stay on disk, so that a reader of the one before is not cut off."""
+
+
+@dataclass(frozen=True)
+class TrendSnapshot:
+    """One published market and the name of its version."""
+
+    version: str
+    market: Market
+
+
+def publish(
+    folder: Path, version: str, frame: pd.DataFrame, generators: Mapping[str, Generator], as_of: datetime
+) -> None:
+    """Write a snapshot beside the present one, then point to it; a reader sees the old or the new, never half.
+
+    Args:
+        folder: where snapshots live.
+        version: its name, e.g. of the data it was made from.
+        frame: rows of the trend view out of the online store.
+        generators: fitted over the same trends sorted by key.
+        as_of: the instant the features speak of, UTC.
+    """
+    import pyarrow as pa
+    from pyarrow import feather
+
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(dir=folder, prefix="."))
+    feather.write_feather(pa.Table.from_pandas(frame, preserve_index=False), staged / TRENDS, compression="lz4")
+    arrays = {f"{name}.{part}": a for name, g in generators.items() for part, a in g.arrays().items()}
+    np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
+    (staged / ABOUT).write_text(json.dumps({"as_of": as_of.isoformat(), "version": version}))
+    target = folder / version
+    if target.exists():
+        target.rename(folder / f".{version}.{os.getpid()}.old")
+    staged.rename(target)
+    pointer = folder / f".{CURRENT}.{os.getpid()}"
+    pointer.write_text(version)
+    pointer.replace(folder / CURRENT)
+    _forget(folder, version)
+
+
+def current_version(folder: Path) -> str:
+    """The version that is published now.
+
+    Raises:
+        NotReady: nothing has been published.
+    """
+    try:
+        return (folder / CURRENT).read_text()
+    except FileNotFoundError:
+        raise NotReady("no market has been published: run «harmonic materialize», or «harmonic up»") from None
+
+
+def is_current(folder: Path, version: str) -> bool:
+    """Whether this version is what is published now."""
+    try:
+        return current_version(folder) == version
+    except NotReady:
+        return False
+
+
+def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
+    """The published snapshot.
+
+    Raises:
+        NotReady: nothing has been published.
+    """
+    from pyarrow import feather
+
+    version = current_version(folder)
+    about = json.loads((folder / version / ABOUT).read_text())
+    with np.load(folder / version / ARRAYS, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    generators = {
+        name: form.from_arrays({part.partition(".")[2]: a for part, a in arrays.items() if part.startswith(f"{name}.")})
+        for name, form in GENERATORS.items()
+    }
+    frame = feather.read_feather(folder / version / TRENDS, memory_map=False)
+    as_of = datetime.fromisoformat(about["as_of"])
+    return TrendSnapshot(version, Market.from_frame(frame, as_of, generators, settings))
+
+
+def _forget(folder: Path, present: str) -> None:
+    """Remove all but the newest snapshots, and whatever a killed publisher left."""
+    import shutil
+
+    published = [p for p in folder.iterdir() if p.is_dir()]
+    newest = sorted((p for p in published if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)[-KEPT:]
+    for path in published:
+        if path not in newest and path.name != present:
+            shutil.rmtree(path, ignore_errors=True)

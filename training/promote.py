@@ -1,0 +1,81 @@
+"""Job: let a challenger become champion, only where held-out queries say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from configs import PromotionSettings
+from models.examples import Examples
+from models.metrics import Interval
+from models.registry import CHALLENGER, CHAMPION, Registered, Registry
+from training.errors import NotComparable
+from training.evaluate import Figures, difference, figures
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What promotion decided, and why, in one sentence for people.
+
+    Attributes:
+        promoted: whether the champion alias moved.
+        version: the challenger's version.
+        gain: challenger − champion (or − best popularity baseline for the first), with its interval.
+        message: what happened.
+    """
+
+    promoted: bool
+    version: str
+    gain: Interval | None
+    message: str
+
+
+def promote_first(
+    registry: Registry, version: str, ranker: Figures, popularity: Mapping[str, Figures], settings: PromotionSettings, seed: int, at: datetime
+) -> Verdict:
+    """The first model becomes champion where its mean lies above every popularity baseline's."""
+    best = max(popularity, key=lambda name: popularity[name].per_query[settings.metric].mean())
+    gain = difference(ranker, popularity[best], settings.metric, settings.resamples, seed, settings.confidence)
+    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] against {best}"
+    if gain.mean <= 0:
+        return Verdict(False, version, gain, f"version {version} does not beat popularity ({told}): no champion yet")
+    registry.promote(version, f"first to beat popularity: {told}", at)
+    return Verdict(True, version, gain, f"version {version} is the first champion: {told}")
+
+
+def promote_challenger(
+    registry: Registry, examples: Examples, settings: PromotionSettings, seed: int, at: datetime
+) -> Verdict:
+    """Compare challenger and champion on the same held-out queries; move the alias only for a proven gain.
+
+    Args:
+        examples: held-out queries that neither model's held-out twin was trained on.
+
+    Raises:
+        NoChampion: one of the two aliases points nowhere.
+        NotComparable: one of the two was trained on the period of `examples`.
+    """
+    challenger, champion = registry.load(CHALLENGER), registry.load(CHAMPION)
+    if challenger.version == champion.version:
+        return Verdict(False, champion.version, None, f"version {champion.version} is champion already")
+    starts = min(examples.segments["cutoff"])
+    for model in (challenger, champion):
+        refuse_seen(model, starts)
+    ours, theirs = (figures(m.held_out_ranker.score(examples.features), examples) for m in (challenger, champion))
+    gain = difference(ours, theirs, settings.metric, settings.resamples, seed, settings.confidence)
+    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {len(examples)} held-out queries"
+    versions = f"version {challenger.version} against champion {champion.version}"
+    if gain.low <= 0:
+        return Verdict(False, challenger.version, gain, f"kept the champion: {versions}: {told}; the gain is not proven")
+    registry.promote(challenger.version, told, at)
+    return Verdict(True, challenger.version, gain, f"promoted: {versions}: {told}")
+
+
+def refuse_seen(model: Registered, starts: datetime) -> None:
+    """Raise `NotComparable` where a model's held-out twin has learned from labels after `starts`."""
+    if model.trained_through > starts:
+        raise NotComparable(
+            f"version {model.version} has learned from labels up to {model.trained_through:%Y-%m-%d}, but the held-out "
+            f"queries start on {starts:%Y-%m-%d}: train a challenger on later data"
+        )

@@ -1,0 +1,91 @@
+"""Job: train, log the run, register the challenger, and let the first good model become champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from configs import Settings
+from features.lake import Lake
+from features.store import FeatureRepository
+from models.baseline import generator_baselines, popularity_baselines
+from models.registry import CHAMPION, Registered, Registry
+from training.promote import Verdict, promote_challenger, promote_first, refuse_seen
+from training.train import Judgement, Progress, Trained, held_out_queries, judge_rankings, train
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished training run: its version, what it found, and whether it became champion."""
+
+    version: str
+    trained: Trained
+    verdict: Verdict
+
+
+def train_and_register(
+    lake: Lake,
+    features: FeatureRepository,
+    registry: Registry,
+    as_of: datetime,
+    settings: Settings,
+    at: datetime,
+    progress: Progress = lambda *_: None,
+) -> Outcome:
+    """Train as of an instant and register the result as challenger.
+
+    Args:
+        as_of: everything later is unknown.
+        at: now, for the audit.
+    """
+    trained = train(lake, features, as_of, settings, progress)
+    progress("logging the run", 0.95)
+    version = registry.log(trained.record, f"ranker {as_of:%Y-%m-%d}")
+    return Outcome(version, trained, _first_verdict(registry, version, trained, settings, at))
+
+
+def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
+    champion = registry.version(CHAMPION)
+    if champion is not None:
+        return Verdict(False, version, None, f"version {version} is challenger; «harmonic promote» compares it with {champion}")
+    judged = trained.judged
+    if not judged.figures:
+        reason = "the first model; the data are too short to hold anything out"
+        registry.promote(version, reason, at)
+        return Verdict(True, version, None, f"version {version} is champion: {reason}")
+    return promote_first(
+        registry, version, judged.figures["ranker"], judged.popularity, settings.promotion, settings.ranker.seed, at
+    )
+
+
+def promote(
+    lake: Lake,
+    features: FeatureRepository,
+    registry: Registry,
+    as_of: datetime,
+    settings: Settings,
+    at: datetime,
+    progress: Progress = lambda *_: None,
+) -> Verdict:
+    """Compare challenger and champion on the held-out queries before `as_of`; see `promote_challenger`."""
+    examples = held_out_queries(lake, features, as_of, settings, progress)
+    return promote_challenger(registry, examples, settings.promotion, settings.ranker.seed, at)
+
+
+def judge(
+    lake: Lake,
+    features: FeatureRepository,
+    model: Registered,
+    as_of: datetime,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+) -> Judgement:
+    """A registered model's held-out twin beside the plain baselines, on the held-out queries before `as_of`.
+
+    Raises:
+        NotComparable: the twin was trained on the period of those queries.
+    """
+    examples = held_out_queries(lake, features, as_of, settings, progress)
+    refuse_seen(model, min(examples.segments["cutoff"]))
+    rankings = {"ranker": model.held_out_ranker, **popularity_baselines(), **generator_baselines()}
+    return judge_rankings(rankings, model.held_out_ranker.calibration, examples, settings)
