@@ -87,7 +87,9 @@ class Workspace:
 
 @app.command()
 def up(
-    data: Annotated[Path | None, typer.Option("--data", help="Your own metrics: a file or folder.", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Your own metrics: a file or folder.", show_default=False)
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first recommendation.")] = False,
 ) -> None:
     """Everything from nothing: ingest → features → train → promote → serve, and one recommendation.
@@ -116,7 +118,9 @@ def ingest(
     if as_json:
         _print_json(report)
         return
-    _say(f"rows {report['rows']:,} · new {report['new']:,} · duplicates {report['duplicates']:,} · quarantined {report['quarantined']:,}")
+    _say(
+        f"rows {report['rows']:,} · new {report['new']:,} · duplicates {report['duplicates']:,} · quarantined {report['quarantined']:,}"
+    )
     for skipped in report["skipped"]:
         _say(f"skipped {skipped['file']}: {skipped['reason']}")
     if report["quarantined"]:
@@ -161,7 +165,13 @@ def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
     work = Workspace()
     outcome = _train(work, work.instant(as_of))
     if as_json:
-        _print_json({"version": outcome.version, "promoted": outcome.verdict.promoted, **outcome.trained.record.metrics})
+        _print_json(
+            {
+                "version": outcome.version,
+                "promoted": outcome.verdict.promoted,
+                **outcome.trained.record.metrics,
+            }
+        )
     else:
         _report_training(outcome)
 
@@ -173,7 +183,7 @@ def evaluate(as_of: AsOf = None, as_json: AsJson = False) -> None:
     Example: `harmonic evaluate --json`
     """
     from models.registry import CHAMPION
-    from training.run import judge
+    from training.run import evaluate as judge
 
     work = Workspace()
     champion = work.registry.load(CHAMPION)
@@ -192,11 +202,19 @@ def promote(as_of: AsOf = None, as_json: AsJson = False) -> None:
 
     work = Workspace()
     with _progress("promote") as told:
-        verdict = decide(work.lake, work.features, work.registry, work.instant(as_of), work.settings, datetime.now(UTC), told)
+        verdict = decide(
+            work.lake,
+            work.features,
+            work.registry,
+            work.instant(as_of),
+            work.settings,
+            datetime.now(UTC),
+            told,
+        )
     _release(work)
-    _print_json({"promoted": verdict.promoted, "version": verdict.version, "message": verdict.message}) if as_json else _say(
-        verdict.message
-    )
+    _print_json(
+        {"promoted": verdict.promoted, "version": verdict.version, "message": verdict.message}
+    ) if as_json else _say(verdict.message)
     if not verdict.promoted:
         raise typer.Exit(NOT_PROMOTED)
 
@@ -224,7 +242,9 @@ def audit(as_json: AsJson = False) -> None:
         _print_json([vars(tenure) for tenure in tenures])
         return
     for t in tenures:
-        _say(f"version {t.version}: {t.since:%Y-%m-%d %H:%M} to {f'{t.until:%Y-%m-%d %H:%M}' if t.until else 'now'} · {t.reason}")
+        _say(
+            f"version {t.version}: {t.since:%Y-%m-%d %H:%M} to {f'{t.until:%Y-%m-%d %H:%M}' if t.until else 'now'} · {t.reason}"
+        )
 
 
 @app.command()
@@ -246,7 +266,12 @@ def score(
     with _progress("score") as told:
         table = score_all(pipeline_at(work.lake, work.features, model, at, work.settings), k, told)
         _write_parquet(table, out)
-    summary = {"creators": int(table["creator_id"].nunique()), "rows": len(table), "as_of": at, "model_version": model.version}
+    summary = {
+        "creators": int(table["creator_id"].nunique()),
+        "rows": len(table),
+        "as_of": at,
+        "model_version": model.version,
+    }
     _print_json(summary) if as_json else _say(f"{summary['rows']:,} rows for {summary['creators']:,} creators → {out}")
 
 
@@ -254,9 +279,13 @@ def score(
 def recommend(
     creator: Annotated[str, typer.Argument(help="The creator's username.")],
     k: Annotated[int, typer.Option(min=1, max=100)] = 10,
-    kind: Annotated[list[str] | None, typer.Option("--kind", help="sound or hashtag; repeatable.", show_default=False)] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="sound or hashtag; repeatable.", show_default=False)
+    ] = None,
     region: Annotated[str | None, typer.Option(help="Two-letter region.", show_default=False)] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Declared hashtag of a newcomer.", show_default=False)] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Declared hashtag of a newcomer.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """One slate, readable on a terminal.
@@ -362,14 +391,20 @@ def _simulate(creators: int, trends: int, days: int, seed: int, out: Path) -> di
     spec = WorldSpec(creators=creators, trends=trends, days=days, seed=seed, start=datetime(2025, 1, 1, tzinfo=UTC))
     world = simulate(spec)
     write(world, out)
-    return {"videos": world.videos.num_rows, "trend_snapshots": world.trend_snapshots.num_rows, "out": str(out)}
+    return {
+        "videos": world.videos.num_rows,
+        "trend_snapshots": world.trend_snapshots.num_rows,
+        "out": str(out),
+    }
 
 
 def _train(work: Workspace, as_of: datetime) -> Outcome:
     from training.run import train_and_register
 
     with _progress("train") as told:
-        outcome = train_and_register(work.lake, work.features, work.registry, as_of, work.settings, datetime.now(UTC), told)
+        outcome = train_and_register(
+            work.lake, work.features, work.registry, as_of, work.settings, datetime.now(UTC), told
+        )
     _release(work)
     return outcome
 
@@ -404,7 +439,9 @@ def _publish(work: Workspace, as_of: datetime) -> dict[str, Any]:
         told("features", 0.1)
         history = known_by(work.lake, as_of, work.settings)
         write_features(history, work.features, work.settings)
-        work.features.materialize(as_of, lambda view, done, rows: told(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
+        work.features.materialize(
+            as_of, lambda view, done, rows: told(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1))
+        )
         told("publish", 0.9)
         trends = publish_market(history, work.features, work.settings, version)
     return {"market": version, "as_of": as_of, "trends": trends}
@@ -431,7 +468,9 @@ def _serve(work: Workspace, once: bool) -> None:
     settings = work.settings
     base = f"http://{settings.serving.host}:{settings.serving.port}"
     process = subprocess.Popen(
-        command(settings.serving.host, settings.serving.port), env=environment(settings), cwd=Path(__file__).parent
+        command(settings.serving.host, settings.serving.port),
+        env=environment(settings),
+        cwd=Path(__file__).parent,
     )
     try:
         wait_until_ready(base, process, seconds=60)
@@ -465,7 +504,14 @@ def _show_slate(slate: dict[str, Any]) -> None:
         table.add_column(name, overflow="fold")
     for item in slate["items"]:
         title = item["title"] + (f" – {item['author']}" if item["author"] else "")
-        cells = [item["rank"], item["kind"], title, f"{item['score']:.3f}", f"{item['fit']:.2f}", f"{item['heat']:.2f}"]
+        cells = [
+            item["rank"],
+            item["kind"],
+            title,
+            f"{item['score']:.3f}",
+            f"{item['fit']:.2f}",
+            f"{item['heat']:.2f}",
+        ]
         table.add_row(*map(str, cells), item["stage"], "; ".join(item["reasons"]))
     Console().print(table)
 
@@ -476,7 +522,12 @@ def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.fields[title]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.fields[title]}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0, title=title)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_DIR = Path(__file__).parent
-SECTIONS = ("trends", "candidates", "ranker", "promotion", "serving")
+SECTIONS = ("trends", "candidates", "ranker", "forecast", "promotion", "serving")
 
 
 class SettingsError(ValueError):
@@ -111,30 +111,128 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 class CandidateSettings(Section):
-    """`candidates.yaml`: the generators and how many candidates a request keeps."""
+    """`candidates.yaml`: the generators, how much each keeps, and what they learn from."""
 
-    walk_top_n: int = Field(gt=0)
-    walk_item_exponent: float
-    half_life_days: float = Field(gt=0)
+    least_creators: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    top_n: int = Field(gt=0)
+    middle_n: int = Field(gt=0)
+    walk_half_life_days: float = Field(gt=0)
+    least_cosine: float = Field(ge=0, le=1)
     coadoption_ridge: float = Field(gt=0)
-    worldwide_weight: float = Field(ge=0)
-    per_request: int = Field(gt=0)
+    coadoption_half_life_days: float = Field(gt=0)
+    coadoption_trends: int = Field(gt=0)
+    dimensions: int = Field(gt=0)
+    neighbour_half_life_days: float = Field(gt=0)
+
+
+class LinearSettings(Section):
+    """The linear stage: where its weights start and how strongly they are held there."""
+
+    prior: dict[str, float]
+    ridge: float = Field(ge=0)
+    trust_queries: float = Field(ge=0)
+
+
+class TreeSettings(Section):
+    """The trees that correct the linear stage on its best candidates."""
+
+    shortlist: int = Field(gt=0)
+    least_queries: int = Field(ge=0)
+    least_span_days: float = Field(ge=0)
+    trust_queries: float = Field(ge=0)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    lightgbm: dict[str, Any]
 
 
 class RankerSettings(Section):
-    """`ranker.yaml`: the label, the cut-offs, the negatives and the trees."""
+    """`ranker.yaml`: the label, the cut-offs and the two stages."""
 
     horizon_days: int = Field(gt=0)
+    label_days: int = Field(gt=0)
     cutoff_step_days: int = Field(gt=0)
     max_cutoffs: int = Field(gt=0)
     test_cutoffs: int = Field(gt=0)
     validation_cutoffs: int = Field(gt=0)
     min_history_days: int = Field(gt=0)
-    hard_negatives: int = Field(ge=0)
-    random_negatives: int = Field(ge=0)
-    seed: int
+    half_life_days: float = Field(gt=0)
+    max_cells: int = Field(gt=0)
     established_posts: int = Field(gt=0)
-    trees: dict[str, Any]
+    seed: int
+    linear: LinearSettings
+    trees: TreeSettings
+
+
+class GrowthFilterSettings(Section):
+    """The dynamics and the noise of a trend's hidden growth; rates are per day."""
+
+    decay: float = Field(ge=0)
+    self_decay: float = Field(ge=0)
+    rate_volatility: float = Field(ge=0)
+    rate_noise: float = Field(ge=0)
+    regime_change: float = Field(ge=0, le=1)
+    jitter_units: float = Field(gt=0)
+    jitter_rate: float = Field(ge=0)
+    outlier: float = Field(gt=0, lt=1)
+    recount: float = Field(ge=0, le=1)
+    restart: float = Field(ge=0, le=1)
+    line_days: float = Field(gt=0)
+    step_days: float = Field(gt=0)
+    gap_days: float = Field(gt=0)
+
+
+class GrowthPriorSettings(Section):
+    """How fast a trend of a given size grows before its own counts tell."""
+
+    rate: float = Field(gt=0)
+    log10_reference: dict[str, float]
+    slope: float = Field(ge=0)
+    spread: float = Field(ge=0)
+    growing: float = Field(ge=0, le=1)
+    flat: float = Field(ge=0)
+
+
+class GrowthCorrectionSettings(Section):
+    """The trees that learn the error of past forecasts."""
+
+    strength: float = Field(ge=0, le=1)
+    least_examples: int = Field(gt=0)
+    half_life_days: float = Field(gt=0)
+    lightgbm: dict[str, Any]
+
+
+class GrowthIntervalSettings(Section):
+    """How the forecast's interval is calibrated on past forecasts."""
+
+    coverage: float = Field(gt=0, lt=1)
+    prior_level: float = Field(ge=0, lt=1)
+    prior_weight: float = Field(gt=0)
+    half_life_days: float = Field(gt=0)
+    bandwidth: float = Field(gt=0)
+    other_type: float = Field(ge=0, le=1)
+    other_age: float = Field(ge=0, le=1)
+
+
+class MarketForecastSettings(Section):
+    """Forecasts of the whole market at one instant."""
+
+    horizons_days: tuple[int, ...] = Field(min_length=1)
+    history_days: int = Field(gt=0)
+    particles: int = Field(ge=100)
+
+
+class ForecastSettings(Section):
+    """`forecast.yaml`: the growth of public counts."""
+
+    particles: int = Field(ge=100)
+    seed: int = Field(ge=0)
+    pool: tuple[str, ...]
+    slope_windows_days: tuple[int, ...]
+    market: MarketForecastSettings
+    filter: GrowthFilterSettings
+    prior: GrowthPriorSettings
+    correction: GrowthCorrectionSettings
+    interval: GrowthIntervalSettings
 
 
 class PromotionSettings(Section):
@@ -162,9 +260,7 @@ class ServingSettings(Section):
 class Settings(BaseSettings):
     """Everything that can be configured, as one immutable tree."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="HARMONIC_", env_nested_delimiter="__", frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="HARMONIC_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     home: Path = Path(".harmonic")
     profile: str = "local"
@@ -175,6 +271,7 @@ class Settings(BaseSettings):
     trends: TrendSettings
     candidates: CandidateSettings
     ranker: RankerSettings
+    forecast: ForecastSettings
     promotion: PromotionSettings
     serving: ServingSettings
 

@@ -41,6 +41,9 @@ PROFILE: Final[tuple[FeatureSpec, ...]] = (
     _number("adoption_rate", "first uses per trailing post", "trends"),
     _number("distinct_trends", "different trends ever used", "trends"),
     _number("adoptions_28d", "trends first used in 28 days", "trends"),
+    _number("sound_uses", "uses of named sounds", "uses"),
+    _number("uses_per_post", "trends used per known post", "trends"),
+    _number("mainstream", "mean log reach of the trends used ÷ log of all creators who use any", "ratio"),
 )
 
 HABITS: Final[tuple[FeatureSpec, ...]] = (
@@ -111,7 +114,19 @@ def _activity(history: History) -> dict[str, Any]:
         "days_since_post": (history.now - latest) / DAY,
         "distinct_trends": _count(history.use_creator[first], n),
         "adoptions_28d": _count(history.use_creator[first & (use_age < 28 * DAY)], n),
+        "sound_uses": _count(history.use_creator[history.trends["type"][history.use_trend] == "sound"], n),
+        "uses_per_post": _count(history.use_creator, n) / np.maximum(_count(creator, n), 1),
+        "mainstream": _mainstream(history),
     }
+
+
+def _mainstream(history: History) -> Floats:
+    """0 for a taste nobody shares, 1 for one that everybody does, shape (c,)."""
+    first, n = history.first_uses(), len(history.creators)
+    creator, trend = history.use_creator[first], history.use_trend[first]
+    reach = np.log1p(np.bincount(trend, minlength=len(history.trends["key"])))
+    everybody = np.log(max(len(np.unique(creator)), 2) + 1)
+    return np.bincount(creator, reach[trend], minlength=n) / everybody / np.maximum(_count(creator, n), 1)
 
 
 def _baseline(history: History) -> dict[str, Any]:

@@ -19,7 +19,11 @@ from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
 def known_by(lake: Lake, as_of: datetime, settings: Settings) -> History:
     """The lake's history as of an instant, by the rules of the settings."""
     return load_history(
-        lake.connect(), as_of, settings.lake.posts_known, settings.trends.pool.original_titles, settings.trends.windows_days
+        lake.connect(),
+        as_of,
+        settings.lake.posts_known,
+        settings.trends.pool.original_titles,
+        settings.trends.windows_days,
     )
 
 

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from configs import LifecycleSettings, TrendSettings
 
 WINDOWS: Final = (1, 3, 7, 28)
+RECENT_HALF_LIVES: Final = (2, 5, 14)
 NEIGHBOURS: Final = 10
 SMOOTHING_DAYS: Final = 3
 STAGES: Final = ("emerging", "rising", "peaking", "declining", "evergreen")
 
 
 def _windowed(name: str, description: str, unit: str) -> tuple[FeatureSpec, ...]:
-    return tuple(
-        FeatureSpec(f"{name}_{w}d", "float", f"{description} over the last {w} days", unit) for w in WINDOWS
-    )
+    return tuple(FeatureSpec(f"{name}_{w}d", "float", f"{description} over the last {w} days", unit) for w in WINDOWS)
 
 
 def _one(name: str, description: str, unit: str) -> FeatureSpec:
@@ -42,6 +41,12 @@ NUMERIC: Final[tuple[FeatureSpec, ...]] = (
     *_windowed("views_gained", "views gained by posts that use it, where both ends are known", "views"),
     *_windowed("velocity", "first difference of log(1 + cumulative uses)", "1/day"),
     *_windowed("acceleration", "second difference of log(1 + cumulative uses)", "1/day²"),
+    *(_one(f"recent_adopters_{h}d", f"first uses, each halved every {h} days", "creators") for h in RECENT_HALF_LIVES),
+    _one("recent_creators_7d", "creators who use it, each halved every 7 days since the latest use", "creators"),
+    _one("creators_ever", "creators who ever used it", "creators"),
+    _one("posts_per_creator_28d", "posts per creator who uses it, 28 days", "posts"),
+    _one("users_posts", "mean log1p posts known of its creators, 28 days", "log1p posts"),
+    _one("users_trends_per_post", "mean trends per post of its creators, 28 days", "trends"),
     _one("burst", "today's smoothed uses above their 28-day mean, in standard deviations", "σ"),
     _one("saturation", "share of the relevant creators who already use it", "share"),
     _one("concentration", "Herfindahl index of 28-day uses over creators", "share"),
@@ -89,7 +94,7 @@ def trend_features(history: History, settings: TrendSettings) -> pd.DataFrame:
     view = _View(history, live)
     columns: dict[str, Any] = {"trend_key": history.trends["key"][live]}
     columns["is_sound"] = (history.trends["type"][live] == "sound").astype(float)
-    columns |= _window_counts(view) | _rates(view) | _spread(view) | _quality(view) | _market(view)
+    columns |= _window_counts(view) | _recent(view) | _rates(view) | _spread(view) | _quality(view) | _market(view)
     columns |= _descriptive(view)
     columns["stage"] = lifecycle_stage(columns, history.now / SECOND, settings.lifecycle)
     frame = pd.DataFrame(columns)
@@ -194,6 +199,31 @@ def _window_counts(view: _View) -> dict[str, Floats]:
     return columns
 
 
+def _recent(view: _View) -> dict[str, Floats]:
+    """Counts of creators in which older uses fade, and who those creators are."""
+    history, age_days = view.history, view.age / DAY
+    pair, number = np.unique(view.creator * max(view.n, 1) + view.trend, return_inverse=True)
+    youngest = np.full(len(pair), np.inf)
+    np.minimum.at(youngest, number, age_days)
+    trend, creator = pair % max(view.n, 1), pair // max(view.n, 1)
+    month = youngest < 28
+    creators = np.maximum(np.bincount(trend[month], minlength=view.n), 1)
+    posts = np.bincount(history.posts["creator"], minlength=len(history.creators))
+    uses = np.bincount(history.use_creator, minlength=len(history.creators))
+
+    def mean(values: Floats) -> Floats:
+        return np.bincount(trend[month], values[creator[month]], minlength=view.n) / creators
+
+    return {
+        **{f"recent_adopters_{h}d": view.count(view.first, 0.5 ** (age_days / h)) for h in RECENT_HALF_LIVES},
+        "recent_creators_7d": np.bincount(trend, 0.5 ** (youngest / 7), minlength=view.n),
+        "creators_ever": np.bincount(trend, minlength=view.n).astype(float),
+        "posts_per_creator_28d": view.count(view.within(28)) / creators,
+        "users_posts": mean(np.log1p(posts)),
+        "users_trends_per_post": mean(uses / np.maximum(posts, 1)),
+    }
+
+
 def _spread_mask(view: _View, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     whole = np.zeros(len(view.history.use_post), bool)
     whole[view.rows[mask]] = True
@@ -204,7 +234,10 @@ def _rates(view: _View) -> dict[str, Floats]:
     columns: dict[str, Floats] = {}
     everything = view.count(np.ones(len(view.trend), bool))
     for w in WINDOWS:
-        before, long_before = everything - view.count(view.within(w)), everything - view.count(view.within(2 * w))
+        before, long_before = (
+            everything - view.count(view.within(w)),
+            everything - view.count(view.within(2 * w)),
+        )
         now_rate = np.log((1 + everything) / (1 + before)) / w
         columns[f"velocity_{w}d"] = now_rate
         columns[f"acceleration_{w}d"] = (now_rate - np.log((1 + before) / (1 + long_before)) / w) / w

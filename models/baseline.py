@@ -1,79 +1,80 @@
-"""Baselines that the ranker must beat: popularity as it is, and scikit-learn models of adoption."""
+"""Baselines that the ranker must beat: popularity, each generator by itself, and scikit-learn models of adoption."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
-from models.candidates import Floats, Ints
-from models.examples import Examples
-from models.pairs import FEATURES
+from models.candidates import GENERATORS
+from models.interactions import Floats
+from models.pairs import INPUTS
+from models.panel import Panel, Ranking
+
+POPULARITY: Final = ("creators_1d", "creators_3d", "creators_7d", "creators_28d", "adopters_7d")
 
 
-class Scorer(Protocol):
-    """Anything that gives every row of features a score to rank by."""
-
-    def score(self, features: Floats) -> Floats:
-        """Scores, shape (m,), higher is better."""
-        ...
+def popularity_baselines() -> dict[str, Ranking]:
+    """The same list for everybody: distinct creators over four windows, and first uses in a week."""
+    return {f"popular_{name}": _by_column(name) for name in POPULARITY}
 
 
-@dataclass(frozen=True)
-class OneFeature:
-    """Ranks by a single feature as it is; unknown comes last."""
+def generator_baselines() -> dict[str, Ranking]:
+    """Each candidate generator by itself, and the plain walk weighted by the week's creators."""
+    walk = INPUTS.index("walk")
 
-    feature: str
+    def walk_by_week(panel: Panel) -> Floats:
+        return np.asarray(panel.inputs[:, :, walk] + np.log(panel.market.column("creators_7d") + 0.1))
 
-    def score(self, features: Floats) -> Floats:
-        """See `Scorer.score`."""
-        return np.nan_to_num(features[:, FEATURES.index(self.feature)], nan=-np.inf)
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A scikit-learn classifier of «adopted or not» over some of the features; ranks by its probability."""
-
-    estimator: Any
-    columns: Ints
-
-    def score(self, features: Floats) -> Floats:
-        """See `Scorer.score`."""
-        return np.asarray(self.estimator.predict_proba(features[:, self.columns])[:, 1])
+    return {**{name: _by_input(name) for name in GENERATORS}, "walk_x_popular_7d": walk_by_week}
 
 
-def popularity_baselines() -> dict[str, OneFeature]:
-    """Distinct creators over four windows, and first uses in a week."""
-    columns = ("creators_1d", "creators_3d", "creators_7d", "creators_28d", "adopters_7d")
-    return {f"popular_{name}": OneFeature(name) for name in columns}
-
-
-def generator_baselines() -> dict[str, OneFeature]:
-    """Each candidate generator by itself."""
-    return {name: OneFeature(name) for name in FEATURES if name.endswith("_score")}
-
-
-def fit_classifiers(train: Examples, seed: int, most_rows: int = 200_000) -> dict[str, Classifier]:
-    """Histogram gradient boosting and logistic regression on the ranker's own features.
+def classifier_baselines(train: Sequence[Panel], seed: int, most_rows: int = 200_000) -> dict[str, Ranking]:
+    """Histogram gradient boosting and logistic regression of «adopted or not» on the linear stage's inputs.
 
     Args:
-        train: what to learn from; columns that are unknown throughout are left out.
+        train: what to learn from.
         seed: of the sample of rows.
-        most_rows: rows beyond this many are sampled down.
+        most_rows: rows beyond this many are sampled down; adopted ones are all kept.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = np.sort(np.random.default_rng(seed).permutation(len(train.grades))[:most_rows])
-    features, adopted = train.features[rows], train.grades[rows] > 0
-    known = np.flatnonzero(~np.isnan(features).all(axis=0))
-    trees = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.08, early_stopping=False, random_state=seed)
-    logistic = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=300, C=0.1))
+    inputs, adopted = _rows(train, seed, most_rows)
+    trees = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed)
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     return {
-        "hist_gradient_boosting": Classifier(trees.fit(features[:, known], adopted), known),
-        "logistic": Classifier(logistic.fit(features[:, known], adopted), known),
+        "hist_gradient_boosting": _by_probability(trees.fit(inputs, adopted)),
+        "logistic": _by_probability(logistic.fit(inputs, adopted)),
     }
+
+
+def _by_column(name: str) -> Ranking:
+    return lambda panel: np.broadcast_to(panel.market.column(name), panel.allowed.shape)
+
+
+def _by_input(name: str) -> Ranking:
+    at = INPUTS.index(name)
+    return lambda panel: np.asarray(panel.inputs[:, :, at], float)
+
+
+def _by_probability(estimator: Any) -> Ranking:
+    def scores(panel: Panel) -> Floats:
+        flat = panel.inputs.reshape(-1, len(INPUTS))
+        return np.asarray(estimator.predict_proba(flat)[:, 1]).reshape(panel.allowed.shape)
+
+    return scores
+
+
+def _rows(train: Sequence[Panel], seed: int, most: int) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    share = most / max(sum(int(panel.allowed.sum()) for panel in train), 1)
+    inputs, adopted = [], []
+    for panel in train:
+        kept = panel.allowed & ((rng.random(panel.allowed.shape) < share) | (panel.grades > 0))
+        inputs.append(panel.inputs[kept])
+        adopted.append(panel.grades[kept] > 0)
+    return np.concatenate(inputs), np.concatenate(adopted)

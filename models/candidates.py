@@ -1,248 +1,213 @@
-"""Candidate generators: each a typed config and one call that fits it, as of an instant, to who used what."""
+"""Candidate generators: each a typed config and one call that fits it to who used what."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from configs import CandidateSettings
-from features.history import DAY, History
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from models.generators import Generator, ItemToItem, Latent, strongest
+from models.interactions import Floats, Interactions, Ints
 
 
-@dataclass(frozen=True)
-class Interactions:
-    """Who used what by an instant, over the trends of one market.
+class Candidates(Protocol):
+    """A generator's config; fitting it is its only verb."""
 
-    Attributes:
-        used: creators × trends, 1 where the creator ever used the trend.
-        recency: creators × trends, 0.5 ** (age of the latest use ÷ half-life) at the same places.
-        adopters: days → first uses per trend within those days, shape (n,).
-        by_region: region code → first uses per trend in 7 days by posts from there, shape (n,).
-    """
-
-    used: sp.csr_matrix
-    recency: sp.csr_matrix
-    adopters: Mapping[int, Floats]
-    by_region: Mapping[str, Floats]
-
-    @classmethod
-    def from_history(cls, history: History, keys: npt.NDArray[np.object_], half_life_days: float) -> Interactions:
-        """The uses of the trends in `keys` (market order) known in `history`."""
-        column = column_of(history.trends["key"], keys)[history.use_trend]
-        inside = np.flatnonzero(column >= 0)
-        creator, column = history.use_creator[inside], column[inside]
-        age_days = (history.now - history.use_created[inside]) / DAY
-        first, shape = history.first_uses()[inside], (len(history.creators), len(keys))
-        pair, at = np.unique(creator * max(len(keys), 1) + column, return_inverse=True)
-        youngest = np.full(len(pair), np.inf)
-        np.minimum.at(youngest, at, age_days)
-        place = (pair // max(len(keys), 1), pair % max(len(keys), 1))
-        region = history.posts["region"][history.use_post[inside]]
-        week = first & (age_days < 7)
-        return cls(
-            used=sp.csr_matrix((np.ones(len(pair)), place), shape),
-            recency=sp.csr_matrix((0.5 ** (youngest / half_life_days), place), shape),
-            adopters={w: _tally(column[first & (age_days < w)], len(keys)) for w in (1, 3, 7, 14, 28)},
-            by_region={code: _tally(column[week & (region == r)], len(keys)) for r, code in enumerate(history.regions)},
-        )
-
-
-def column_of(names: npt.NDArray[np.object_], keys: npt.NDArray[np.object_]) -> Ints:
-    """For each of `names` its place in `keys`, -1 where it is not there; both sorted by text."""
-    names, keys = names.astype(str), keys.astype(str)
-    if len(keys) == 0:
-        return np.full(len(names), -1)
-    at = np.minimum(np.searchsorted(keys, names), len(keys) - 1)
-    return np.where(keys[at] == names, at, -1)
-
-
-def _tally(columns: Ints, size: int) -> Floats:
-    return np.bincount(columns, minlength=size).astype(float)
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Whom candidates are wanted for: used trends, shape (q, n), and region codes, shape (q,)."""
-
-    used: sp.csr_matrix
-    regions: npt.NDArray[np.object_]
-
-
-class Generator(Protocol):
-    """A fitted generator: arrays in, arrays out, and it can be written down as arrays."""
-
-    def scores(self, histories: Histories) -> Floats:
-        """How strongly each trend is proposed, ≥ 0, shape (q, n)."""
+    def fit(self, interactions: Interactions) -> Generator:
+        """Fit to who used what."""
         ...
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything `from_arrays` needs to make it again."""
-        ...
-
-
-@dataclass(frozen=True)
-class ItemToItem:
-    """Scores are the mean, over the trends a creator used, of their rows in a sparse trend × trend matrix."""
-
-    matrix: sp.csr_matrix
-
-    def scores(self, histories: Histories) -> Floats:
-        """See `Generator.scores`."""
-        weight = 1 / np.maximum(np.asarray(histories.used.sum(axis=1)).ravel(), 1)
-        return np.asarray((sp.diags(weight) @ histories.used @ self.matrix).toarray())
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The matrix in compressed rows."""
-        return {"data": self.matrix.data, "indices": self.matrix.indices, "indptr": self.matrix.indptr}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ItemToItem:
-        """The inverse of `arrays`."""
-        n = len(arrays["indptr"]) - 1
-        return cls(sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), (n, n)))
-
-
-@dataclass(frozen=True)
-class PerRegion:
-    """Scores depend on the creator's region alone; the first row stands for a region that is unknown."""
-
-    codes: tuple[str, ...]
-    values: Floats
-
-    def scores(self, histories: Histories) -> Floats:
-        """See `Generator.scores`."""
-        number = {code: i + 1 for i, code in enumerate(self.codes)}
-        return np.asarray(self.values[[number.get(code, 0) for code in histories.regions]])
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """One row of values a region."""
-        return {"codes": np.array(self.codes, str), "values": self.values}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> PerRegion:
-        """The inverse of `arrays`."""
-        return cls(tuple(arrays["codes"].tolist()), arrays["values"])
 
 
 @dataclass(frozen=True)
 class WalkCandidates:
-    """Three-step random walk creator → trend → creator → trend, popular trends damped (RP3β, Paudel et al., 2017).
+    """Three-step random walk trend → creator → trend over the adoption graph (RP3, Cooper et al., 2014).
 
     Attributes:
-        top_n: how many neighbours of a trend are kept.
-        item_exponent: 0 keeps popularity as it is, 1 divides it out.
+        half_life_days: the last step prefers recent uses; None takes all uses alike.
+        top_n: how many targets of a trend are kept.
     """
 
+    half_life_days: float | None
     top_n: int
-    item_exponent: float
 
     def fit(self, interactions: Interactions) -> ItemToItem:
-        """Walk over all known uses, the recent ones more often."""
-        used, recent = interactions.used, interactions.recency
-        by_trend = sp.diags(1 / np.maximum(_column_sums(used), 1)) @ used.T
-        by_creator = sp.diags(1 / np.maximum(np.asarray(recent.sum(axis=1)).ravel(), 1e-9)) @ recent
-        popularity = np.maximum(_column_sums(used), 1)
-        return ItemToItem(_top(by_trend @ by_creator @ sp.diags(popularity**-self.item_exponent), self.top_n))
+        """See `Candidates.fit`."""
+        last = interactions.used if self.half_life_days is None else interactions.recent(self.half_life_days)
+        step = _from_trends(interactions) @ (_by_creator(interactions) @ last[:, interactions.targets])
+        return ItemToItem(strongest(_without_self(step, interactions.targets), self.top_n))
+
+
+@dataclass(frozen=True)
+class LongWalkCandidates:
+    """Five-step walk: one round trip over all uses, then one whose last step prefers recent uses.
+
+    Attributes:
+        half_life_days: of the last step.
+        middle_n: how many trends each trend's first round trip keeps.
+        top_n: how many targets of a trend are kept.
+    """
+
+    half_life_days: float
+    middle_n: int
+    top_n: int
+
+    def fit(self, interactions: Interactions) -> ItemToItem:
+        """See `Candidates.fit`."""
+        there, back = _from_trends(interactions), _by_creator(interactions)
+        middle = strongest(there @ (back @ interactions.used), self.middle_n)
+        last = there @ (back @ interactions.recent(self.half_life_days)[:, interactions.targets])
+        last = strongest(_without_self(last, interactions.targets), self.top_n)
+        return ItemToItem(strongest(middle @ last, self.top_n))
+
+
+@dataclass(frozen=True)
+class SamePostCandidates:
+    """Trends that stand in one post together, both the trend's and the post's size damped."""
+
+    top_n: int
+
+    def fit(self, interactions: Interactions) -> ItemToItem:
+        """See `Candidates.fit`."""
+        posts = interactions.posts
+        size = np.maximum(_sums(posts, axis=1), 1)
+        together = _inverse(_sums(interactions.used, axis=0), 0.75) @ posts.T @ (_inverse(size, 0.5) @ posts)
+        return ItemToItem(strongest(_without_self(together[:, interactions.targets], interactions.targets), self.top_n))
+
+
+@dataclass(frozen=True)
+class TextCandidates:
+    """Hashtags spelled alike: cosine of hashed character 3- to 5-grams.
+
+    Attributes:
+        least: smaller cosines are dropped.
+        top_n: how many targets of a trend are kept.
+    """
+
+    least: float
+    top_n: int
+
+    def fit(self, interactions: Interactions) -> ItemToItem:
+        """See `Candidates.fit`."""
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        grams = HashingVectorizer(
+            analyzer="char_wb", ngram_range=(3, 5), n_features=2**16, alternate_sign=False, norm="l2"
+        ).transform(interactions.texts)
+        alike = (grams @ grams[interactions.targets].T).tocsr()
+        alike.data[alike.data < self.least] = 0
+        return ItemToItem(strongest(_without_self(alike, interactions.targets), self.top_n))
 
 
 @dataclass(frozen=True)
 class CoAdoptionCandidates:
-    """Closed-form linear autoencoder over who used what together (EASE, Steck, 2019), its largest weights kept.
+    """Closed-form linear autoencoder of recency-weighted uses (EASE, Steck, 2019).
 
     Attributes:
-        top_n: how many positive weights of a trend are kept.
-        ridge: regularisation λ of the Gram matrix.
+        ridge: λ of the Gram matrix.
+        half_life_days: of a use's weight.
+        most: how many trends of the vocabulary take part; O(most³).
+        top_n: how many targets of a trend are kept.
     """
 
-    top_n: int
     ridge: float
+    half_life_days: float
+    most: int
+    top_n: int
 
     def fit(self, interactions: Interactions) -> ItemToItem:
-        """Invert the regularised Gram matrix; O(n³) in the number of live trends."""
-        gram = np.asarray((interactions.used.T @ interactions.used).toarray())
+        """See `Candidates.fit`."""
+        targets = interactions.targets
+        popular = np.argsort(-_sums(interactions.used, axis=0), kind="stable")[: self.most]
+        words = np.union1d(popular, targets)
+        uses = interactions.recent(self.half_life_days)[:, words]
+        gram = np.asarray((uses.T @ uses).toarray())
         gram[np.diag_indices_from(gram)] += self.ridge
         inverse = np.linalg.inv(gram)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0)
-        return ItemToItem(_top(sp.csr_matrix(np.maximum(weights, 0)), self.top_n))
+        here = np.searchsorted(words, targets)
+        rows = sp.csr_matrix(
+            (np.ones(len(words)), (words, np.arange(len(words)))), (len(interactions.texts), len(words))
+        )
+        return ItemToItem(strongest(rows @ sp.csr_matrix(np.maximum(weights[:, here], 0)), self.top_n))
 
 
 @dataclass(frozen=True)
-class TrendingCandidates:
-    """First uses in the last 7 days, in the creator's region and, less so, everywhere.
+class NeighbourCandidates:
+    """What creators like you took up lately: likeness in a truncated SVD of the adoption graph.
 
     Attributes:
-        worldwide_weight: how much a first use elsewhere counts beside one in the region.
+        dimensions: of the space.
+        half_life_days: of a neighbour's use.
     """
 
-    worldwide_weight: float
+    dimensions: int
+    half_life_days: float
 
-    def fit(self, interactions: Interactions) -> PerRegion:
-        """Count by region."""
-        everywhere = interactions.adopters[7]
-        codes = tuple(interactions.by_region)
-        rows = [interactions.by_region[code] + self.worldwide_weight * everywhere for code in codes]
-        return PerRegion(codes, np.stack([everywhere, *rows]))
+    def fit(self, interactions: Interactions) -> Latent:
+        """See `Candidates.fit`."""
+        from scipy.sparse.linalg import svds
+
+        used = interactions.used
+        by_creator = _inverse(np.maximum(_sums(used, axis=1), 1), 0.5)
+        by_trend = _inverse(_sums(used, axis=0), 0.5)
+        rank = min(self.dimensions, min(used.shape) - 1)
+        _, _, directions = svds(by_creator @ used @ by_trend, k=rank, v0=np.ones(min(used.shape)))
+        words = np.asarray(by_trend @ directions.T)
+        vectors = np.asarray(used @ words)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        recent = interactions.recent(self.half_life_days)[:, interactions.targets]
+        return Latent(words, np.ascontiguousarray(np.asarray(recent.T @ (by_creator @ vectors)).T))
 
 
-GENERATORS: Mapping[str, type[ItemToItem] | type[PerRegion]] = {
-    "walk": ItemToItem,
-    "coadoption": ItemToItem,
-    "trending": PerRegion,
-}
-"""The generators of a market, in the order of their pair features, with the form each is fitted to."""
+GENERATORS = ("walk", "recent_walk", "long_walk", "same_post", "text", "coadoption", "neighbours")
+"""The generators of a market, in the order of their pair features."""
 
 
 def fit_generators(interactions: Interactions, settings: CandidateSettings) -> dict[str, Generator]:
     """Every generator of `GENERATORS`, fitted."""
-    return {
-        "walk": WalkCandidates(settings.walk_top_n, settings.walk_item_exponent).fit(interactions),
-        "coadoption": CoAdoptionCandidates(settings.walk_top_n, settings.coadoption_ridge).fit(interactions),
-        "trending": TrendingCandidates(settings.worldwide_weight).fit(interactions),
+    top_n, half_life = settings.top_n, settings.walk_half_life_days
+    configured: Mapping[str, Candidates] = {
+        "walk": WalkCandidates(None, top_n),
+        "recent_walk": WalkCandidates(half_life, top_n),
+        "long_walk": LongWalkCandidates(half_life, settings.middle_n, top_n),
+        "same_post": SamePostCandidates(top_n),
+        "text": TextCandidates(settings.least_cosine, top_n),
+        "coadoption": CoAdoptionCandidates(
+            settings.coadoption_ridge, settings.coadoption_half_life_days, settings.coadoption_trends, top_n
+        ),
+        "neighbours": NeighbourCandidates(settings.dimensions, settings.neighbour_half_life_days),
     }
+    return {name: configured[name].fit(interactions) for name in GENERATORS}
 
 
-def propose(scores: Mapping[str, Floats], allowed: npt.NDArray[np.bool_], limit: int) -> Ints:
-    """Rows worth scoring for one creator: the best places over all generators, ties by row.
-
-    Args:
-        scores: generator → score of every trend, shape (n,).
-        allowed: trends that may be recommended to this creator, shape (n,).
-        limit: how many rows at the most.
-
-    Returns:
-        Rows in ascending order, shape (≤ limit,).
-    """
-    rows = np.flatnonzero(allowed)
-    if len(rows) <= limit:
-        return rows
-    best = np.full(len(rows), len(rows))
-    for score in scores.values():
-        order = np.argsort(-score[rows], kind="stable")
-        best[order] = np.minimum(best[order], np.arange(len(rows)))
-    return np.sort(rows[np.argsort(best, kind="stable")[:limit]])
+def _from_trends(interactions: Interactions) -> sp.csr_matrix:
+    """Probability of stepping from a trend to each of its creators, shape (v, c)."""
+    return (_inverse(_sums(interactions.used, axis=0)) @ interactions.used.T).tocsr()
 
 
-def _column_sums(matrix: sp.csr_matrix) -> Floats:
-    return np.asarray(matrix.sum(axis=0)).ravel().astype(float)
+def _by_creator(interactions: Interactions) -> sp.dia_matrix:
+    """Divides a creator's uses by how many trends the creator used."""
+    return _inverse(np.maximum(_sums(interactions.used, axis=1), 1))
 
 
-def _top(matrix: sp.spmatrix, top_n: int) -> sp.csr_matrix:
-    """The `top_n` largest entries of each row, the diagonal left out; ties by column number."""
-    whole = matrix.tocsr()
-    whole.setdiag(0)
-    whole.eliminate_zeros()
-    whole.sort_indices()
-    row = np.repeat(np.arange(whole.shape[0]), np.diff(whole.indptr))
-    order = np.lexsort((whole.indices, -whole.data, row))
-    place = np.arange(len(order)) - whole.indptr[row[order]]
-    kept = np.sort(order[place < top_n])
-    return sp.csr_matrix((whole.data[kept], (row[kept], whole.indices[kept])), whole.shape)
+def _sums(matrix: sp.csr_matrix, axis: int) -> Floats:
+    return np.asarray(matrix.sum(axis=axis)).ravel().astype(float)
+
+
+def _inverse(values: Floats, power: float = 1.0) -> sp.dia_matrix:
+    return sp.diags(np.where(values > 0, np.maximum(values, 1e-12) ** -power, 0.0))
+
+
+def _without_self(matrix: sp.spmatrix, targets: Ints) -> sp.csr_matrix:
+    """The matrix with every target's entry for itself removed."""
+    rows = sp.csr_matrix(matrix)
+    rows.sort_indices()
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    rows.data[targets[rows.indices] == row] = 0
+    rows.eliminate_zeros()
+    return rows

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from features.creators import PROFILE
 from features.schemas import trend_key
 from features.taste import TASTE_DIMENSIONS, directions
-from models.candidates import Floats, Histories
+from models.interactions import Floats
 from models.market import Market
 
 CREATOR_COLUMNS: Final = tuple(spec.name for spec in PROFILE)
@@ -44,7 +44,7 @@ class Creator:
     trend_keys: tuple[str, ...]
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Creator:
+    def from_row(cls, row: Mapping[Any, Any]) -> Creator:
         """From one creator's features: creator_id, `CREATOR_FEATURES` and trend_keys of the history."""
         return cls(
             creator_id=str(row["creator_id"]),
@@ -82,10 +82,9 @@ class Creator:
         return sorted(row for key in self.trend_keys if (row := market.row_of.get(key)) is not None)
 
 
-def histories(creators: Sequence[Creator], market: Market) -> Histories:
-    """The used trends and regions of several creators, as the generators take them."""
-    rows = [creator.rows_used(market) for creator in creators]
-    indptr = np.cumsum([0, *map(len, rows)])
-    indices = np.concatenate([np.array(row, np.int64) for row in rows]) if rows else np.zeros(0, np.int64)
-    used = sp.csr_matrix((np.ones(len(indices)), indices, indptr), (len(rows), len(market)))
-    return Histories(used, np.array([creator.region for creator in creators], object))
+def histories(creators: Sequence[Creator], market: Market) -> sp.csr_matrix:
+    """What each creator used, over the market's vocabulary, as the generators take it, shape (q, v)."""
+    words = [sorted(w for key in c.trend_keys if (w := market.word_of.get(key)) is not None) for c in creators]
+    indptr = np.cumsum([0, *map(len, words)])
+    indices = np.concatenate([np.array(row, np.int64) for row in words]) if words else np.zeros(0, np.int64)
+    return sp.csr_matrix((np.ones(len(indices)), indices, indptr), (len(words), len(market.word_of)))

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from configs import TrendSettings
 from features.recency import age_days, hours_since
 from features.trends import NUMERIC
-from models.candidates import Floats, Generator, Ints
+from models.generators import Generator
+from models.interactions import Floats, Ints, Strings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Strings = npt.NDArray[np.object_]
 Bools = npt.NDArray[np.bool_]
 
 TREND_COLUMNS: Final = (*(spec.name for spec in NUMERIC), "age_days", "hours_since_last_use")
@@ -40,7 +40,9 @@ class Market:
         daily_uses: uses on each of the last 28 days, oldest first, shape (n, 28).
         recommendable: False for generic trends, shape (n,).
         variant_group: versions of one sound (sped up, remix …) share a number, shape (n,).
-        generators: fitted candidate generators over these rows.
+        generators: fitted candidate generators, from a vocabulary to these rows.
+        row_of: trend key → row.
+        word_of: trend key → column of the generators' vocabulary.
     """
 
     as_of: datetime
@@ -59,6 +61,7 @@ class Market:
     variant_group: Ints
     generators: Mapping[str, Generator]
     row_of: Mapping[str, int]
+    word_of: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -69,18 +72,26 @@ class Market:
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, as_of: datetime, generators: Mapping[str, Generator], settings: TrendSettings
+        cls,
+        frame: pd.DataFrame,
+        as_of: datetime,
+        words: Strings,
+        generators: Mapping[str, Generator],
+        settings: TrendSettings,
     ) -> Market:
         """Build it from rows of the feature store.
 
         Args:
             frame: trend_key and `features.trends.TREND_FEATURES`, in any order of rows.
             as_of: the instant of the request, UTC.
-            generators: fitted over the same trends sorted by key.
+            words: keys of the generators' vocabulary, sorted.
+            generators: fitted from that vocabulary to the same trends sorted by key.
             settings: the pool's limits and the words that make a version of a sound.
         """
         frame = frame.sort_values("trend_key", kind="stable", ignore_index=True)
-        text = {name: frame[name].to_numpy(object) for name in ("trend_key", "trend_type", "trend_id", "name", "author")}
+        text = {
+            name: frame[name].to_numpy(object) for name in ("trend_key", "trend_type", "trend_id", "name", "author")
+        }
         now = as_of.timestamp()
         recency = [
             age_days(frame["first_used_at"].to_numpy(float), now),
@@ -105,6 +116,7 @@ class Market:
             variant_group=variant_groups(text["trend_type"], text["name"], settings.variant_words),
             generators=generators,
             row_of={key: row for row, key in enumerate(text["trend_key"])},
+            word_of={key: column for column, key in enumerate(words)},
         )
 
 

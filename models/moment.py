@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from configs import Settings
 from features.creators import CREATOR_FEATURES
 from features.history import History
 from features.store import FeatureRepository
 from features.trends import TREND_FEATURES, live_trends
 from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
-from models.candidates import Interactions, fit_generators
+from models.candidates import fit_generators
 from models.creator import Creator
+from models.interactions import from_history, vocabulary
 from models.market import Market
 
 if TYPE_CHECKING:
@@ -64,11 +63,11 @@ def moment(history: History, read: Read, settings: Settings) -> Moment:
     frame = read(TREND_ACTIVITY, "trend_key", keys.tolist(), [spec.name for spec in TREND_FEATURES])
     profiles = read(CREATOR_PROFILE, "creator_id", creators, [spec.name for spec in CREATOR_FEATURES])
     pasts = read(CREATOR_HISTORY, "creator_id", creators, ["trend_keys"])
-    interactions = Interactions.from_history(history, np.sort(keys), settings.candidates.half_life_days)
-    generators = fit_generators(interactions, settings.candidates)
+    words = vocabulary(history, keys, settings.candidates.least_creators, settings.candidates.vocabulary)
+    generators = fit_generators(from_history(history, words, keys), settings.candidates)
     rows = profiles.assign(trend_keys=pasts["trend_keys"]).to_dict("records")
     return Moment(
-        market=Market.from_frame(frame, history.as_of, generators, settings.trends),
+        market=Market.from_frame(frame, history.as_of, words, generators, settings.trends),
         creators={row["creator_id"]: Creator.from_row(row) for row in rows},
         trends=frame,
     )

@@ -1,60 +1,132 @@
-"""Creator × trend features: the one function that training, serving and batch scoring share."""
+"""Creator × trend features: the one set of functions that training, serving and batch scoring share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from models.candidates import GENERATORS, Floats, Ints
-from models.creator import CREATOR_COLUMNS, Creator
+from models.candidates import GENERATORS
+from models.creator import CREATOR_COLUMNS, Creator, histories
+from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS, Market
 
-PAIR_COLUMNS: Final = (
-    *(f"{name}_score" for name in GENERATORS),
-    *(f"{name}_share" for name in GENERATORS),
-    "taste_match",
+OFFSET: Final = 0.02
+"""Added to a generator's score ÷ its best, so that a trend it does not propose still has a logarithm."""
+
+TREND_INPUTS: Final = (
+    "adopters",
+    "adopters_trend",
+    "adopters_past",
+    "repeat_use",
+    "creators_1d_excess",
+    "creators_3d_excess",
+    "reach",
+    "intensity",
+    "sound",
+    "busy_users",
+)
+"""The trend side of the linear stage, logarithms of counts unless said otherwise; see `trend_inputs`."""
+
+PAIR_INPUTS: Final = (*GENERATORS, "sound_habit", "walk_by_history", "adopters_by_history")
+"""The creator × trend side of the linear stage; see `linear_inputs`."""
+
+INPUTS: Final = (*PAIR_INPUTS, *TREND_INPUTS)
+"""All inputs of the linear stage, in the order of the matrix."""
+
+FEATURES: Final = (
+    *TREND_COLUMNS,
+    *CREATOR_COLUMNS,
+    *INPUTS,
     "region_share",
     "follower_gap",
-    "kind_share",
+    "stage_one",
+    "stage_one_place",
 )
-"""The features of a creator and a trend together."""
-
-FEATURES: Final = (*TREND_COLUMNS, *CREATOR_COLUMNS, *PAIR_COLUMNS)
-"""All features of the ranker, in the order of the matrix."""
+"""All features of the trees, in the order of the matrix."""
 
 
-def pair_features(market: Market, creator: Creator, rows: Ints, scores: Mapping[str, Floats]) -> Floats:
-    """The ranker's features of one creator and some trends.
+def proposals(market: Market, creators: Sequence[Creator]) -> dict[str, Floats]:
+    """Generator → its score of every trend for each creator, shape (q, n)."""
+    used = histories(creators, market)
+    return {name: market.generators[name].scores(used) for name in GENERATORS}
+
+
+def allowed(market: Market, creator: Creator) -> np.ndarray:
+    """Which trends may be recommended: not generic, and not used by the creator yet, shape (n,)."""
+    mask = market.recommendable.copy()
+    mask[creator.rows_used(market)] = False
+    return mask
+
+
+def trend_inputs(market: Market) -> Floats:
+    """The trend side of the linear stage, shape (n, len(TREND_INPUTS)); the same for every creator of a market."""
+    adopters = np.log(market.column("recent_adopters_5d") + 0.1)
+    return np.column_stack(
+        [
+            adopters,
+            np.log(market.column("recent_adopters_2d") + 0.1) - adopters,
+            np.log(market.column("recent_adopters_14d") + 0.1) - adopters,
+            np.log(market.column("recent_creators_7d") + 0.3) - adopters,
+            np.log(market.column("creators_1d") + 0.5) - adopters,
+            np.log(market.column("creators_3d") + 0.5) - adopters,
+            np.log(market.column("creators_28d") + 0.5),
+            np.log(np.maximum(market.column("posts_per_creator_28d"), 1)),
+            market.column("is_sound"),
+            market.column("users_posts"),
+        ]
+    )
+
+
+def linear_inputs(market: Market, of_trends: Floats, creator: Creator, scores: Mapping[str, Floats]) -> Floats:
+    """The inputs of the linear stage for one creator and every trend of the market.
 
     Args:
-        rows: rows of the market, shape (m,).
+        of_trends: `trend_inputs(market)`.
         scores: generator → its score of every trend for this creator, shape (n,).
+
+    Returns:
+        Shape (n, len(INPUTS)), in the order of `INPUTS`.
+    """
+    matrix = np.empty((len(market), len(INPUTS)))
+    for place, name in enumerate(GENERATORS):
+        best = float(scores[name][market.recommendable].max(initial=0))
+        matrix[:, place] = np.log(scores[name] / max(best, 1e-12) + OFFSET)
+    sounds = _sound_share(creator)
+    known = np.log1p(np.nan_to_num(creator.column("distinct_trends"))) - 2.5
+    generators = len(GENERATORS)
+    matrix[:, generators] = market.column("is_sound") * (np.log(sounds / (1 - sounds)) + 1)
+    matrix[:, generators + 1] = matrix[:, GENERATORS.index("walk")] * known
+    matrix[:, generators + 2] = of_trends[:, 0] * known
+    matrix[:, len(PAIR_INPUTS) :] = of_trends
+    return matrix
+
+
+def tree_features(market: Market, creator: Creator, inputs: Floats, stage_one: Floats, rows: Ints) -> Floats:
+    """The features of the trees for one creator and its shortlist.
+
+    Args:
+        inputs: `linear_inputs` of the creator, shape (n, len(INPUTS)).
+        stage_one: the linear stage's score of every trend, −inf where it may not be recommended, shape (n,).
+        rows: rows of the market, shape (m,).
 
     Returns:
         Shape (m, len(FEATURES)), in the order of `FEATURES`; NaN where a value is unknown.
     """
-    matrix = np.empty((len(rows), len(FEATURES)))
-    trends, creators = len(TREND_COLUMNS), len(CREATOR_COLUMNS)
-    matrix[:, :trends] = market.numeric[rows]
-    matrix[:, trends : trends + creators] = creator.profile
-    matrix[:, trends + creators :] = np.column_stack(_cross(market, creator, rows, scores))
-    return matrix
-
-
-def _cross(market: Market, creator: Creator, rows: Ints, scores: Mapping[str, Floats]) -> list[Floats]:
-    proposed = [scores[name] for name in GENERATORS]
-    is_sound = market.column("is_sound")[rows]
-    sounds = creator.column("creator_sound_share")
-    return [
-        *(score[rows] for score in proposed),
-        *(score[rows] / max(float(score.max(initial=0)), 1e-12) for score in proposed),
-        market.taste[rows] @ creator.taste,
-        region_share(market, creator.region)[rows],
-        creator.column("followers") - market.column("median_followers")[rows],
-        np.where(is_sound > 0, sounds, 1 - sounds),
-    ]
+    best = float(stage_one.max(initial=-np.inf))
+    ordered = np.sort(-stage_one)
+    return np.column_stack(
+        [
+            market.numeric[rows],
+            np.broadcast_to(creator.profile, (len(rows), len(CREATOR_COLUMNS))),
+            inputs[rows],
+            region_share(market, creator.region)[rows],
+            creator.column("followers") - market.column("median_followers")[rows],
+            np.maximum(stage_one[rows] - best, -30) if np.isfinite(best) else np.full(len(rows), -30.0),
+            np.searchsorted(ordered, -stage_one[rows]),
+        ]
+    )
 
 
 def region_share(market: Market, region: str) -> Floats:
@@ -63,3 +135,10 @@ def region_share(market: Market, region: str) -> Floats:
         return np.full(len(market), np.nan)
     known = market.region_shares.sum(axis=1) > 0
     return np.where(known, market.region_shares[:, market.region_codes.index(region)], np.nan)
+
+
+def _sound_share(creator: Creator) -> float:
+    """Share of the uses that are named sounds, drawn towards a quarter where little is known."""
+    uses = np.nan_to_num(creator.column("uses_per_post") * creator.column("posts_known"))
+    sounds = np.nan_to_num(creator.column("sound_uses"))
+    return float((sounds + 1) / (uses + 4))

@@ -1,89 +1,189 @@
-"""The ranker: LightGBM LambdaRank over pair features, its raw score calibrated to a probability of adoption."""
+"""The ranker: a linear stage over all trends, LambdaRank trees that correct it on its best, and a calibration."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from models.candidates import Floats
+from configs import RankerSettings, TreeSettings
+from models.creator import Creator
 from models.errors import IncompatibleModel
-from models.examples import Examples
-from models.pairs import FEATURES
+from models.interactions import Floats, Ints
+from models.linear import fit_linear
+from models.market import Market
+from models.pairs import FEATURES, INPUTS, tree_features
+from models.panel import Panel
 
-MODEL_FILE = "ranker.txt"
-META_FILE = "ranker.json"
+META_FILE: Final = "ranker.json"
+TREES_FILE: Final = "trees-{}.txt"
+
+
+TERMS: Final = ("adoptions_28d", "posts_28d")
+"""What of a creator says how much is adopted at all, whatever the trend; as log1p."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's sigmoid: probability = 1 ÷ (1 + exp(−(slope × score + intercept)))."""
+    """Platt's sigmoid over the raw score and the creator's own pace.
 
-    slope: float
-    intercept: float
+    probability = 1 ÷ (1 + exp(−(slope × score + pace · terms + intercept)))
+    """
 
-    def probability(self, raw: Floats) -> Floats:
-        """Probability of adoption within the horizon, the shape of `raw`."""
-        return np.asarray(1 / (1 + np.exp(-(self.slope * raw + self.intercept))))
+    slope: float = 1.0
+    intercept: float = 0.0
+    pace: tuple[float, ...] = (0.0,) * len(TERMS)
+
+    def probability(self, raw: Floats, terms: Floats) -> Floats:
+        """Probability of adoption within the horizon, the shape of `raw`; terms of shape (m, 2) or (2,)."""
+        return np.asarray(
+            1 / (1 + np.exp(-np.clip(self.slope * raw + terms @ np.array(self.pace) + self.intercept, -500, 500)))
+        )
 
     @classmethod
-    def fit(cls, raw: Floats, adopted: Floats) -> Calibration:
-        """Logistic regression of what happened on the raw score (Platt, 1999)."""
+    def fit(cls, raw: Floats, terms: Floats, adopted: npt.NDArray[np.bool_]) -> Calibration:
+        """Logistic regression of what happened on score and pace (Platt, 1999)."""
         from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(adopted)) < 2:
-            return cls(1.0, 0.0)
-        fitted = LogisticRegression(C=1e6).fit(raw.reshape(-1, 1), adopted)
-        return cls(max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0]))
+            return cls(intercept=-5.0)
+        fitted = LogisticRegression(C=1e3, max_iter=500).fit(np.column_stack([raw, terms]), adopted)
+        slope, *pace = fitted.coef_[0].tolist()
+        return cls(max(slope, 1e-6), float(fitted.intercept_[0]), tuple(pace))
+
+
+def creator_terms(creator: Creator) -> Floats:
+    """The creator's own pace, shape (2,); nothing known counts as none."""
+    return np.log1p(np.nan_to_num([creator.column(name) for name in TERMS]))
 
 
 @dataclass(frozen=True)
-class LambdaRanker:
-    """A trained forest with its calibration.
+class Shortlisted:
+    """The linear stage's best for one creator, as the trees see them.
 
     Attributes:
-        booster: `lightgbm.Booster`; its own prediction is the reference for any faster one.
-        calibration: from raw score to probability.
-        curve: validation NDCG@20 after each round, empty where there was no validation.
+        rows: rows of the market, best first, shape (m,).
+        features: of the trees, shape (m, len(FEATURES)).
+        stage_one: the linear score above the best allowed one, shape (m,); the trees add to it.
     """
 
-    booster: Any
-    calibration: Calibration
-    curve: tuple[float, ...] = ()
+    rows: Ints
+    features: Floats
+    stage_one: Floats
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Both stages.
+
+    Attributes:
+        weights: of the linear stage, shape (len(INPUTS),).
+        boosters: `lightgbm.Booster`s whose mean is taken; none where there was too little to learn trees from.
+        trust: how much of the trees' correction counts, 0 to 1.
+        shortlist: how many of the linear stage's best the trees see.
+        calibration: from raw score to probability.
+    """
+
+    weights: Floats
+    boosters: tuple[Any, ...]
+    trust: float
+    shortlist: int
+    calibration: Calibration = Calibration()
 
     @property
     def trees(self) -> int:
-        """Number of trees."""
-        return int(self.booster.num_trees())
+        """Number of trees in all."""
+        return sum(int(booster.num_trees()) for booster in self.boosters)
 
-    def score(self, features: Floats, threads: int = 0) -> Floats:
-        """Raw scores, shape (m,), of features in the order of `FEATURES`; `threads` 0 means all cores."""
-        if len(features) == 0:
-            return np.zeros(0)
-        return np.asarray(self.booster.predict(features, num_threads=threads))
+    def linear(self, inputs: Floats, allowed: np.ndarray) -> Floats:
+        """Stage one of every trend, −inf where not allowed, shape (n,); inputs of shape (n, len(INPUTS))."""
+        return np.where(allowed, inputs @ self.weights, -np.inf)
+
+    def best(self, market: Market, creator: Creator, inputs: Floats, allowed: np.ndarray, most: int) -> Shortlisted:
+        """The linear stage's `most` best of one creator, with the features of the trees."""
+        stage_one = self.linear(inputs, allowed)
+        order = np.argsort(-stage_one, kind="stable")[:most]
+        rows = order[np.isfinite(stage_one[order])]
+        features = tree_features(market, creator, inputs, stage_one, rows)
+        top = stage_one[rows[0]] if len(rows) else 0.0
+        return Shortlisted(rows, features, stage_one[rows] - top)
+
+    def score(self, shortlisted: Shortlisted, threads: int = 0) -> Floats:
+        """Raw scores of a shortlist, shape (m,); `threads` 0 means all cores."""
+        return np.asarray(shortlisted.stage_one + self.correction(shortlisted.features, threads))
+
+    def correction(self, features: Floats, threads: int = 0) -> Floats:
+        """What the trees add, shape (m,)."""
+        if not self.boosters or len(features) == 0:
+            return np.zeros(len(features))
+        each = [booster.predict(features, raw_score=True, num_threads=threads) for booster in self.boosters]
+        return np.asarray(self.trust * np.mean(each, axis=0))
+
+    def rank_panel(self, panel: Panel) -> Floats:
+        """Raw scores of every allowed trend for every query, as serving would give them, shape (q, n).
+
+        What the trees do not see keeps the linear order, below everything they see.
+        """
+        scores = np.full(panel.allowed.shape, -np.inf)
+        shortlists = [
+            self.best(panel.market, creator, panel.inputs[i].astype(np.float64), panel.allowed[i], self.shortlist)
+            for i, creator in enumerate(panel.creators)
+        ]
+        corrections = self.correction(np.concatenate([s.features for s in shortlists]))
+        ends = np.cumsum([len(s.rows) for s in shortlists])
+        for i, (chosen, added) in enumerate(zip(shortlists, np.split(corrections, ends[:-1]), strict=True)):
+            scores[i] = self.linear(panel.inputs[i].astype(np.float64), panel.allowed[i])
+            scores[i] += LEAST - scores[i].max(initial=-np.inf) if len(chosen.rows) else 0.0
+            scores[i, chosen.rows] = chosen.stage_one + added
+        return scores
+
+    def first_rounds(self, rounds: int) -> Ranker:
+        """The same ranker with only the first rounds of its trees."""
+        import lightgbm
+
+        if rounds == 0:
+            return replace(self, boosters=())
+        cut = (booster.model_to_string(num_iteration=rounds) for booster in self.boosters)
+        return replace(self, boosters=tuple(lightgbm.Booster(model_str=text) for text in cut))
+
+    def named_weights(self) -> dict[str, float]:
+        """Input → weight of the linear stage."""
+        return dict(zip(INPUTS, self.weights.tolist(), strict=True))
+
+    def with_calibration(self, calibration: Calibration) -> Ranker:
+        """The same stages with another calibration."""
+        return replace(self, calibration=calibration)
 
     def importance(self) -> dict[str, float]:
-        """Feature → total gain of its splits, largest first."""
-        gain = self.booster.feature_importance("gain")
+        """Feature → total gain of its splits, largest first; empty without trees."""
+        if not self.boosters:
+            return {}
+        gain = np.sum([booster.feature_importance("gain") for booster in self.boosters], axis=0)
         return dict(sorted(zip(FEATURES, map(float, gain), strict=True), key=lambda item: -item[1]))
 
-    def with_calibration(self, calibration: Calibration) -> LambdaRanker:
-        """The same forest with another calibration."""
-        return LambdaRanker(self.booster, calibration, self.curve)
-
     def save(self, folder: Path) -> None:
-        """Write the forest as text and everything else as JSON into `folder`."""
+        """Write the trees as text and everything else as JSON into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.booster.save_model(folder / MODEL_FILE)
-        meta = {"features": FEATURES, "slope": self.calibration.slope, "intercept": self.calibration.intercept}
-        (folder / META_FILE).write_text(json.dumps(meta | {"curve": self.curve}, indent=1))
+        for number, booster in enumerate(self.boosters):
+            booster.save_model(folder / TREES_FILE.format(number))
+        meta = {
+            "inputs": INPUTS,
+            "features": FEATURES,
+            "weights": self.weights.tolist(),
+            "boosters": len(self.boosters),
+            "trust": self.trust,
+            "shortlist": self.shortlist,
+            "calibration": asdict(self.calibration),
+        }
+        (folder / META_FILE).write_text(json.dumps(meta, indent=1))
 
     @classmethod
-    def load(cls, folder: Path) -> LambdaRanker:
+    def load(cls, folder: Path) -> Ranker:
         """The inverse of `save`.
 
         Raises:
@@ -92,43 +192,68 @@ class LambdaRanker:
         import lightgbm
 
         meta = json.loads((folder / META_FILE).read_text())
-        if tuple(meta["features"]) != FEATURES:
-            different = sorted(set(meta["features"]) ^ set(FEATURES))
-            raise IncompatibleModel(f"model in {folder.name} was trained on other features ({different}): train again")
-        booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
-        return cls(booster, Calibration(meta["slope"], meta["intercept"]), tuple(meta["curve"]))
+        different = sorted({*meta["inputs"], *meta["features"]} ^ {*INPUTS, *FEATURES})
+        if (tuple(meta["inputs"]), tuple(meta["features"])) != (INPUTS, FEATURES):
+            raise IncompatibleModel(f"model {folder.name} was trained on other features ({different}): train again")
+        boosters = [lightgbm.Booster(model_file=folder / TREES_FILE.format(n)) for n in range(meta["boosters"])]
+        fitted = meta["calibration"]
+        calibration = Calibration(fitted["slope"], fitted["intercept"], tuple(fitted["pace"]))
+        return cls(np.array(meta["weights"]), tuple(boosters), meta["trust"], meta["shortlist"], calibration)
 
 
-def fit_ranker(
-    train: Examples, validation: Examples | None, trees: Mapping[str, Any], seed: int, patience: int = 50
-) -> LambdaRanker:
-    """LambdaRank (Burges, 2010) on graded adoptions.
+LEAST: Final = -60.0
+"""The raw score of the best trend that the trees do not see."""
 
-    Args:
-        train: queries to learn from.
-        validation: later queries; training stops when their NDCG@20 has not risen for `patience` rounds.
-            Without it all `n_estimators` rounds are run.
-        trees: LightGBM parameters.
-        seed: of row and feature sampling.
-    """
+
+def fit_ranker(panels: Sequence[Panel], settings: RankerSettings) -> Ranker:
+    """Both stages, fitted to the queries of all panels; without any queries the prior stands alone."""
+    weights = fit_linear(panels, settings.linear)
+    stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist)
+    queries = sum(len(panel) for panel in panels)
+    if queries < settings.trees.least_queries or _span_days(panels) < settings.trees.least_span_days:
+        return stage_one
+    boosters = fit_trees(stage_one, panels, settings.trees)
+    return replace(stage_one, boosters=boosters, trust=queries / (queries + settings.trees.trust_queries))
+
+
+def fit_trees(stage_one: Ranker, panels: Sequence[Panel], settings: TreeSettings) -> tuple[Any, ...]:
+    """LambdaRank (Burges, 2010) on each query's shortlist, starting from the linear score; one forest a seed."""
     import lightgbm
 
-    parameters = {"objective": "lambdarank", "metric": "ndcg", "eval_at": [20], "verbosity": -1, "seed": seed, "deterministic": True}
-    parameters |= {"force_row_wise": True, "label_gain": [0, 1, 2, 3, 4], "lambdarank_truncation_level": 30} | dict(trees)
+    features, grades, sizes, weights, start = _shortlists(stage_one, panels)
+    parameters = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
+    parameters |= {"force_row_wise": True, "label_gain": [0, 1, 2, 3, 4]} | settings.lightgbm
     rounds = int(parameters.pop("n_estimators"))
-    data = lightgbm.Dataset(train.features, train.grades, group=train.sizes, feature_name=list(FEATURES))
-    if validation is None:
-        return LambdaRanker(lightgbm.train(parameters, data, rounds), Calibration(1.0, 0.0))
-    record: dict[str, dict[str, list[float]]] = {}
-    held_out = lightgbm.Dataset(validation.features, validation.grades, group=validation.sizes, reference=data)
-    booster = lightgbm.train(
-        parameters,
-        data,
-        rounds,
-        valid_sets=[held_out],
-        valid_names=["validation"],
-        callbacks=[lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(record)],
+    data = lightgbm.Dataset(
+        features,
+        grades,
+        group=sizes,
+        weight=weights,
+        init_score=start,
+        feature_name=list(FEATURES),
+        free_raw_data=False,
     )
-    best = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=booster.best_iteration))
-    curve = tuple(record["validation"]["ndcg@20"])
-    return LambdaRanker(best, Calibration.fit(best.predict(validation.features), validation.grades > 0), curve)
+    return tuple(lightgbm.train(parameters | {"seed": seed}, data, rounds) for seed in settings.seeds)
+
+
+def _shortlists(stage_one: Ranker, panels: Sequence[Panel]) -> tuple[Floats, Ints, Ints, Floats, Floats]:
+    """Features, grades, sizes, weights and start scores of every query that has an adoption on its shortlist."""
+    parts: list[tuple[Floats, Ints, float, Floats]] = []
+    for panel in panels:
+        for i, creator in enumerate(panel.creators):
+            inputs = panel.inputs[i].astype(np.float64)
+            chosen = stage_one.best(panel.market, creator, inputs, panel.allowed[i], stage_one.shortlist)
+            grades = panel.grades[i, chosen.rows].astype(np.int64)
+            if grades.any():
+                parts.append((chosen.features.astype(np.float32), grades, panel.weight, chosen.stage_one))
+    sizes = np.array([len(grades) for _, grades, _, _ in parts])
+    weights = np.repeat([weight for _, _, weight, _ in parts], sizes)
+    features, grades, start = (np.concatenate([part[at] for part in parts]) for at in (0, 1, 3))
+    return features, grades, sizes, weights, start
+
+
+def _span_days(panels: Sequence[Panel]) -> float:
+    if not panels:
+        return 0.0
+    cutoffs = [panel.cutoff for panel in panels]
+    return (max(cutoffs) - min(cutoffs)).total_seconds() / 86_400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import logging
 import os
 import tempfile
@@ -14,17 +15,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from configs import MlflowSettings
-from models.candidates import Floats
+from models.interactions import Floats
 from models.errors import NoChampion
 from models.pairs import FEATURES
-from models.ranker import LambdaRanker
+from models.ranker import Ranker
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 CODE: Final = ("configs", "features", "models")
 """The project's packages that a logged model needs to run."""
 
-PACKAGES: Final = ("duckdb", "filelock", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "scipy")
+PACKAGES: Final = (
+    "duckdb",
+    "filelock",
+    "lightgbm",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "pydantic-settings",
+    "pyyaml",
+    "scipy",
+)
 """The libraries that those import."""
 
 
@@ -50,8 +63,8 @@ class RunRecord:
     figures: Mapping[str, Any]
     reports: Mapping[str, str]
     curve: Mapping[str, tuple[float, ...]]
-    ranker: LambdaRanker
-    held_out_ranker: LambdaRanker
+    ranker: Ranker
+    held_out_ranker: Ranker
     trained_through: datetime
     example: Floats
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -72,8 +85,8 @@ class Registered:
     """A registered version: the ranker that serves and its held-out twin."""
 
     version: str
-    ranker: LambdaRanker
-    held_out_ranker: LambdaRanker
+    ranker: Ranker
+    held_out_ranker: Ranker
     trained_through: datetime
     as_of: datetime
 
@@ -102,7 +115,7 @@ class Registry:
         with self._mlflow.start_run(run_name=name) as run:
             self._mlflow.set_tags(dict(record.tags))
             self._mlflow.log_params({key: str(value)[:500] for key, value in record.parameters.items()})
-            self._mlflow.log_metrics({key: value for key, value in record.metrics.items() if value == value})
+            self._mlflow.log_metrics({key: value for key, value in record.metrics.items() if not math.isnan(value)})
             for metric, values in record.curve.items():
                 for step, value in enumerate(values):
                     self._client.log_metric(run.info.run_id, metric, value, step=step, synchronous=False)
@@ -116,18 +129,29 @@ class Registry:
         return str(registered.version)
 
     def _log_model(self, record: RunRecord) -> str:
-        signature = self._mlflow.models.infer_signature(_frame(record.example), record.ranker.score(record.example))
+        signature = self._mlflow.models.infer_signature(
+            _frame(record.example), record.ranker.correction(record.example)
+        )
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             record.ranker.save(root / "ranker")
             record.held_out_ranker.save(root / "held_out")
             (root / "about.json").write_text(
-                json.dumps({"trained_through": record.trained_through.isoformat(), "as_of": record.parameters["as_of"]})
+                json.dumps(
+                    {
+                        "trained_through": record.trained_through.isoformat(),
+                        "as_of": record.parameters["as_of"],
+                    }
+                )
             )
             info = self._mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("served.py")),
-                artifacts={"ranker": str(root / "ranker"), "held_out": str(root / "held_out"), "about": str(root / "about.json")},
+                artifacts={
+                    "ranker": str(root / "ranker"),
+                    "held_out": str(root / "held_out"),
+                    "about": str(root / "about.json"),
+                },
                 signature=signature,
                 input_example=_frame(record.example),
                 code_paths=[str(Path(__file__).parents[1] / package) for package in CODE],
@@ -158,8 +182,8 @@ class Registry:
         about = json.loads((folder / "about.json").read_text())
         return Registered(
             version=number,
-            ranker=LambdaRanker.load(folder / "ranker"),
-            held_out_ranker=LambdaRanker.load(folder / "held_out"),
+            ranker=Ranker.load(folder / "ranker"),
+            held_out_ranker=Ranker.load(folder / "held_out"),
             trained_through=datetime.fromisoformat(about["trained_through"]),
             as_of=datetime.fromisoformat(about["as_of"]),
         )

@@ -8,21 +8,21 @@ from typing import Any
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from models.ranker import LambdaRanker
+from models.ranker import Ranker
 
 
 class ServedRanker(PythonModel):
-    """Raw scores for a frame of `models.pairs.FEATURES`."""
+    """What the trees add to the linear stage, for a frame of `models.pairs.FEATURES`."""
 
     def load_context(self, context: Any) -> None:
         """Read the forest that was logged with the model."""
-        self.ranker = LambdaRanker.load(Path(context.artifacts["ranker"]))
+        self.ranker = Ranker.load(Path(context.artifacts["ranker"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Scores, shape (m,), of a DataFrame whose columns are the features; MLflow reads type hints as a schema."""
+        """Corrections, shape (m,), of a DataFrame whose columns are the features; MLflow reads type hints as a schema."""
         from models.pairs import FEATURES
 
-        return self.ranker.score(model_input[list(FEATURES)].to_numpy(float))
+        return self.ranker.correction(model_input[list(FEATURES)].to_numpy(float))
 
 
 set_model(ServedRanker())

@@ -58,7 +58,7 @@ class Answers:
             market=pipeline.snapshot.version,
             as_of=market.as_of,
             feature_age_ms=max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
-            items=present.items(scored, market, model.ranker, model.paths, settings.reasons),
+            items=present.items(scored, creator, market, model, settings.reasons),
         )
 
     def ranking(self, request: RankRequest) -> Ranking:
@@ -72,14 +72,16 @@ class Answers:
         if len(request.candidates) > limit:
             raise TooMany(f"{len(request.candidates)} candidates; one request may bring {limit}")
         keys = dict.fromkeys(trend.key for trend in request.candidates)
-        query = RankQuery(request.creator_id, len(keys), region=request.region or "", tags=request.tags, only=tuple(keys))
-        _, scored = pipeline.rank(query)
+        query = RankQuery(
+            request.creator_id, len(keys), region=request.region or "", tags=request.tags, only=tuple(keys)
+        )
+        creator, scored = pipeline.rank(query)
         unknown = {trend.key: trend for trend in request.candidates if trend.key not in market.row_of}
         return Ranking.model_construct(
             creator_id=request.creator_id,
             model=model.version,
             as_of=market.as_of,
-            items=present.items(scored, market, model.ranker, model.paths, pipeline.settings.reasons),
+            items=present.items(scored, creator, market, model, pipeline.settings.reasons),
             unknown=tuple(unknown.values()),
         )
 

@@ -36,7 +36,12 @@ log = logging.getLogger(__name__)
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text, "content": {PROBLEM: {}}}
-    for status, text in ((404, "Not known"), (413, "Too many"), (422, "Not a valid request"), (503, "Not ready"))
+    for status, text in (
+        (404, "Not known"),
+        (413, "Too many"),
+        (422, "Not a valid request"),
+        (503, "Not ready"),
+    )
 }
 
 

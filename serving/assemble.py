@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs import Settings
-from models.explain import PathContributions
-from models.ranker import LambdaRanker
+from models.explain import Explainer
+from models.ranker import Ranker
 from models.registry import CHAMPION
 from serving.errors import NotReady
 from serving.hydrate import PackedStates
@@ -54,12 +54,12 @@ def released_model(settings: Settings) -> Model:
         NotReady: none has been released.
     """
     version = released_version(settings)
-    return model_of(version, LambdaRanker.load(model_folder(settings) / version))
+    return model_of(version, Ranker.load(model_folder(settings) / version))
 
 
-def model_of(version: str, ranker: LambdaRanker) -> Model:
+def model_of(version: str, ranker: Ranker) -> Model:
     """A ranker with what explaining it needs."""
-    return Model(version, ranker, PathContributions.of(ranker.booster))
+    return Model(version, ranker, Explainer.of(ranker))
 
 
 def pipeline(settings: Settings) -> Pipeline:
@@ -74,7 +74,6 @@ def pipeline(settings: Settings) -> Pipeline:
         model=released_model(settings),
         states=creator_states(settings),
         settings=settings.serving,
-        candidates=settings.candidates.per_request,
     )
 
 
@@ -98,7 +97,10 @@ class PipelineHolder:
         """Make a pipeline of what is published now, if that differs from the present one."""
         settings = self._settings()
         published = (current_version(market_folder(settings)), released_version(settings))
-        if self._pipeline is None or published != (self._pipeline.snapshot.version, self._pipeline.model.version):
+        if self._pipeline is None or published != (
+            self._pipeline.snapshot.version,
+            self._pipeline.model.version,
+        ):
             self._pipeline = pipeline(settings)
 
     def get(self) -> Pipeline:

@@ -11,6 +11,7 @@ from features.lake import Lake
 from features.materialize import known_by, write_features
 from features.store import FeatureRepository
 from models.moment import moment, offline
+from models.ranker import creator_terms
 from serving.hydrate import GivenStates
 from serving.pipeline import Model, Pipeline
 from serving.schemas import RankQuery
@@ -34,20 +35,18 @@ def score_all(pipeline: Pipeline, k: int, progress: Callable[[str, float], None]
     ids = list(pipeline.states.ids())
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for done, creator_id in enumerate(ids):
-        _, scored = pipeline.recommend(RankQuery(creator_id, k))
+        creator, scored = pipeline.recommend(RankQuery(creator_id, k))
         columns["creator_id"] += [creator_id] * len(scored.rows)
         columns["rank"] += range(1, len(scored.rows) + 1)
         columns["trend_type"] += market.types[scored.rows].tolist()
         columns["trend_id"] += market.ids[scored.rows].tolist()
-        columns["score"] += model.ranker.calibration.probability(scored.raw).tolist()
+        columns["score"] += model.ranker.calibration.probability(scored.raw, creator_terms(creator)).tolist()
         progress(f"{done + 1:,} creators", (done + 1) / len(ids))
     columns["model_version"] = [model.version] * len(columns["rank"])
     return pd.DataFrame(columns)
 
 
-def pipeline_at(
-    lake: Lake, features: FeatureRepository, model: Model, as_of: datetime, settings: Settings
-) -> Pipeline:
+def pipeline_at(lake: Lake, features: FeatureRepository, model: Model, as_of: datetime, settings: Settings) -> Pipeline:
     """A pipeline over what was known at any instant, its features read through the point-in-time join."""
     past = known_by(lake, as_of, settings)
     write_features(past, features, settings)
@@ -57,5 +56,4 @@ def pipeline_at(
         model=model,
         states=GivenStates(then.creators),
         settings=settings.serving,
-        candidates=settings.candidates.per_request,
     )

@@ -22,6 +22,6 @@ def eligible(query: RankQuery, creator: Creator, market: Market, candidates: Can
     }
     dropped = np.logical_or.reduce(list(tests.values()))
     return Filtered(
-        kept=Candidates(rows[~dropped], candidates.proposals),
+        kept=Candidates(rows[~dropped], candidates.inputs),
         removed={reason: rows[test] for reason, test in tests.items() if test.any()},
     )

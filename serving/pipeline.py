@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from configs import ServingSettings
 from models.creator import Creator
-from models.explain import PathContributions
-from models.ranker import LambdaRanker
-from serving.candidates import shortlist, source
+from models.explain import Explainer
+from models.interactions import Floats
+from models.pairs import trend_inputs
+from models.ranker import Ranker
+from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import CreatorStates, hydrate
 from serving.rerank import diversify
@@ -19,11 +22,11 @@ from serving.snapshot import TrendSnapshot
 
 @dataclass(frozen=True)
 class Model:
-    """What scores: a ranker, its version, and what its trees' paths say of each feature."""
+    """What scores: a ranker, its version, and what explains its scores."""
 
     version: str
-    ranker: LambdaRanker
-    paths: PathContributions
+    ranker: Ranker
+    explainer: Explainer
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,33 @@ class Pipeline:
     """Everything one request needs; a request uses one of these from beginning to end.
 
     Attributes:
-        snapshot, model: the published market and the champion.
+        snapshot, model: the published market and the model that serves.
         states: where creators are read.
         settings: limits and rules of the slate.
-        candidates: how many rows are worth scoring.
     """
 
     snapshot: TrendSnapshot
     model: Model
     states: CreatorStates
     settings: ServingSettings
-    candidates: int
+
+    @cached_property
+    def of_trends(self) -> Floats:
+        """The trend side of the linear stage, the same for every request."""
+        return trend_inputs(self.snapshot.market)
 
     def recommend(self, query: RankQuery) -> tuple[Creator, Scored]:
         """The slate: the query's k best, diverse and without near-duplicates."""
-        market = self.snapshot.market
+        market, ranker = self.snapshot.market, self.model.ranker
         creator = hydrate(query, self.states)
-        pool = source(query, creator, market)
+        pool = source(query, creator, market, self.of_trends)
         allowed = eligible(query, creator, market, pool).kept
-        scored = score(self.model.ranker, market, creator, shortlist(allowed, market, self.candidates))
+        scored = score(ranker, market, creator, allowed, max(ranker.shortlist, 2 * query.k))
         return creator, diversify(scored, market, query.k, self.settings.max_share_of_kind)
 
     def rank(self, query: RankQuery) -> tuple[Creator, Scored]:
         """The caller's own candidates that are live, all of them, best first."""
         market = self.snapshot.market
         creator = hydrate(query, self.states)
-        scored = score(self.model.ranker, market, creator, source(query, creator, market))
-        return creator, scored.take((-scored.raw).argsort(kind="stable"))
+        pool = source(query, creator, market, self.of_trends)
+        return creator, score(self.model.ranker, market, creator, pool, len(pool.rows))

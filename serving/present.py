@@ -11,24 +11,31 @@ import numpy as np
 from features.creators import PROFILE
 from features.trends import NUMERIC
 from models.creator import CREATOR_COLUMNS, Creator
-from models.explain import PathContributions, fit_and_heat, reasons
+from models.explain import fit_and_heat, reasons
 from models.market import Market
-from models.ranker import LambdaRanker
+from models.ranker import creator_terms
+from serving.pipeline import Model
 from serving.schemas import CreatorMetrics, Evidence, Item, Scored, Trend
 
-ITEM_EVIDENCE: Final = ("uses_7d", "creators_7d", "adopters_7d", "velocity_7d", "burst", "saturation", "median_lift")
+ITEM_EVIDENCE: Final = (
+    "uses_7d",
+    "creators_7d",
+    "adopters_7d",
+    "velocity_7d",
+    "burst",
+    "saturation",
+    "median_lift",
+)
 """What stands beside a recommended item, where it is known."""
 
 UNITS: Final = {spec.name: spec.unit for spec in (*NUMERIC, *PROFILE)}
 
 
-def items(
-    scored: Scored, market: Market, ranker: LambdaRanker, paths: PathContributions, most_reasons: int
-) -> tuple[Item, ...]:
+def items(scored: Scored, creator: Creator, market: Market, model: Model, most_reasons: int) -> tuple[Item, ...]:
     """The scored rows as items, ranked in the order given."""
-    contributions = paths.of_rows(scored.features)
+    contributions = model.explainer.contributions(scored.features, scored.usual)
     fit, heat = fit_and_heat(contributions)
-    probability = ranker.calibration.probability(scored.raw)
+    probability = model.ranker.calibration.probability(scored.raw, creator_terms(creator))
     return tuple(
         Item.model_construct(
             rank=place + 1,

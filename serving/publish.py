@@ -24,5 +24,5 @@ def publish_market(history: History, features: FeatureRepository, settings: Sett
     """
     now = moment(history, online(features, history.as_of), settings)
     creator_states(settings).replace(now.creators.values(), history.as_of)
-    publish(market_folder(settings), version, now.trends, now.market.generators, history.as_of)
+    publish(market_folder(settings), version, now.trends, now.market)
     return len(now.market)

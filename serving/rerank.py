@@ -13,10 +13,9 @@ from serving.schemas import Scored
 def diversify(scored: Scored, market: Market, k: int, max_share_of_kind: float) -> Scored:
     """The k best, at most one of each group of variants, and no kind above its share while others can fill.
 
-    Best first; ties by row. Fewer than k come back only where there are no more groups of variants.
+    Takes and gives rows best first. Fewer than k come back only where there are no more groups of variants.
     """
-    order = np.lexsort((scored.rows, -scored.raw))
-    order = order[_first_of_group(market.variant_group[scored.rows[order]])]
+    order = _first_of_group(market.variant_group[scored.rows])
     kinds = market.types[scored.rows[order]]
     limit = max(1, math.floor(k * max_share_of_kind))
     within = np.zeros(len(order), bool)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from features.schemas import trend_key
-from models.candidates import Floats, Ints
+from models.interactions import Floats, Ints
 
 Kind = Literal["sound", "hashtag"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
@@ -185,15 +183,15 @@ class RankQuery:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Rows of the market in ascending order, and what every generator says of the whole market.
+    """Rows of the market in ascending order, and the linear stage's inputs of the whole market.
 
     Attributes:
         rows: shape (m,).
-        proposals: generator → score of every trend, shape (n,).
+        inputs: shape (n, len(INPUTS)).
     """
 
     rows: Ints
-    proposals: Mapping[str, Floats]
+    inputs: Floats
 
 
 @dataclass(frozen=True)
@@ -206,12 +204,20 @@ class Filtered:
 
 @dataclass(frozen=True)
 class Scored:
-    """Candidates with their features and raw scores, in the order of the rows."""
+    """Candidates with the features of the trees and their raw scores.
+
+    Attributes:
+        rows: of the market, shape (m,).
+        features: shape (m, len(FEATURES)).
+        raw: shape (m,).
+        usual: the linear inputs of all that competed, on average, shape (len(INPUTS),).
+    """
 
     rows: Ints
     features: Floats
     raw: Floats
+    usual: Floats
 
-    def take(self, places: npt.NDArray[np.int64]) -> Scored:
+    def take(self, places: Ints) -> Scored:
         """The candidates on these places, in this order."""
-        return Scored(self.rows[places], self.features[places], self.raw[places])
+        return Scored(self.rows[places], self.features[places], self.raw[places], self.usual)

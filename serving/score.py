@@ -1,15 +1,21 @@
-"""Stage «score»: features of every candidate and the model's raw score, length and order kept."""
+"""Stage «score»: the linear stage shortlists, the trees correct, and what is left is scored, best first."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from models.creator import Creator
 from models.market import Market
-from models.pairs import pair_features
-from models.ranker import LambdaRanker
+from models.ranker import Ranker
 from serving.schemas import Candidates, Scored
 
 
-def score(ranker: LambdaRanker, market: Market, creator: Creator, candidates: Candidates) -> Scored:
-    """Features and raw scores of the candidates."""
-    features = pair_features(market, creator, candidates.rows, candidates.proposals)
-    return Scored(candidates.rows, features, ranker.score(features, threads=1))
+def score(ranker: Ranker, market: Market, creator: Creator, candidates: Candidates, most: int) -> Scored:
+    """The `most` best candidates by the linear stage with their final raw scores, best first, ties by row."""
+    mask = np.zeros(len(market), bool)
+    mask[candidates.rows] = True
+    chosen = ranker.best(market, creator, candidates.inputs, mask, most)
+    raw = ranker.score(chosen, threads=1)
+    usual = candidates.inputs[mask].mean(axis=0) if mask.any() else np.zeros(candidates.inputs.shape[1])
+    scored = Scored(chosen.rows, chosen.features, raw, usual)
+    return scored.take(np.lexsort((chosen.rows, -raw)))

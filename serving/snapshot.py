@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from configs import TrendSettings
-from models.candidates import GENERATORS, Generator
+from models.candidates import GENERATORS
+from models.generators import restore
 from models.market import Market
 from serving.errors import NotReady
 
@@ -37,17 +37,14 @@ class TrendSnapshot:
     market: Market
 
 
-def publish(
-    folder: Path, version: str, frame: pd.DataFrame, generators: Mapping[str, Generator], as_of: datetime
-) -> None:
+def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> None:
     """Write a snapshot beside the present one, then point to it; a reader sees the old or the new, never half.
 
     Args:
         folder: where snapshots live.
         version: its name, e.g. of the data it was made from.
         frame: rows of the trend view out of the online store.
-        generators: fitted over the same trends sorted by key.
-        as_of: the instant the features speak of, UTC.
+        market: what was made of them.
     """
     import pyarrow as pa
     from pyarrow import feather
@@ -55,9 +52,10 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(dir=folder, prefix="."))
     feather.write_feather(pa.Table.from_pandas(frame, preserve_index=False), staged / TRENDS, compression="lz4")
-    arrays = {f"{name}.{part}": a for name, g in generators.items() for part, a in g.arrays().items()}
+    arrays = {f"{name}.{part}": a for name, g in market.generators.items() for part, a in g.arrays().items()}
     np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
-    (staged / ABOUT).write_text(json.dumps({"as_of": as_of.isoformat(), "version": version}))
+    about = {"as_of": market.as_of.isoformat(), "version": version, "words": sorted(market.word_of)}
+    (staged / ABOUT).write_text(json.dumps(about))
     target = folder / version
     if target.exists():
         target.rename(folder / f".{version}.{os.getpid()}.old")
@@ -101,12 +99,14 @@ def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
     with np.load(folder / version / ARRAYS, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     generators = {
-        name: form.from_arrays({part.partition(".")[2]: a for part, a in arrays.items() if part.startswith(f"{name}.")})
-        for name, form in GENERATORS.items()
+        name: restore({part.partition(".")[2]: a for part, a in arrays.items() if part.startswith(f"{name}.")})
+        for name in GENERATORS
     }
     frame = feather.read_feather(folder / version / TRENDS, memory_map=False)
     as_of = datetime.fromisoformat(about["as_of"])
-    return TrendSnapshot(version, Market.from_frame(frame, as_of, generators, settings))
+    return TrendSnapshot(
+        version, Market.from_frame(frame, as_of, np.array(about["words"], object), generators, settings)
+    )
 
 
 def _forget(folder: Path, present: str) -> None:

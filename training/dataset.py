@@ -1,83 +1,61 @@
-"""From a moment and its labels to examples: which creators ask, and which trends each is shown."""
+"""From a moment and its labels to a panel: which creators ask, and what each adopted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-
 import numpy as np
 
-from configs import RankerSettings
-from models.candidates import Floats, Ints, propose
-from models.creator import Creator, histories
-from models.examples import Examples
 from models.moment import Moment
-from models.pairs import pair_features
+from models.pairs import INPUTS, allowed, linear_inputs, proposals, trend_inputs
+from models.panel import Panel
 from training.labels import Adoptions
 
 
-@dataclass(frozen=True)
-class Query:
-    """One creator at a moment, with what every generator proposes and what may be recommended."""
+def panel(
+    moment: Moment, labels: Adoptions, weight: float, most_cells: int, seed: int, everybody: bool = False
+) -> Panel | None:
+    """The creators known at the moment who then adopted something that was allowed; None where there are none.
 
-    creator: Creator
-    scores: Mapping[str, Floats]
-    allowed: np.ndarray
-
-
-def queries(moment: Moment, creator_ids: Iterable[str]) -> Iterator[Query]:
-    """What the generators say for each creator that the moment knows, in the order given."""
-    creators = [moment.creators[name] for name in creator_ids if name in moment.creators]
-    past = histories(creators, moment.market)
-    scores = {name: generator.scores(past) for name, generator in moment.market.generators.items()}
-    for number, creator in enumerate(creators):
-        allowed = moment.market.recommendable.copy()
-        allowed[creator.rows_used(moment.market)] = False
-        yield Query(creator, {name: table[number] for name, table in scores.items()}, allowed)
-
-
-def training_examples(moment: Moment, labels: Adoptions, settings: RankerSettings) -> Examples | None:
-    """Adoptions with hard negatives (proposed, not adopted) and random ones; None where nobody adopted anything."""
-    rng = np.random.default_rng([settings.seed, int(labels.cutoff.timestamp())])
-
-    def choose(query: Query, wanted: Ints) -> Ints:
-        hard = propose(query.scores, query.allowed, settings.hard_negatives + len(wanted))
-        pool = np.flatnonzero(query.allowed)
-        drawn = rng.choice(pool, min(settings.random_negatives, len(pool)), replace=False)
-        return np.unique(np.concatenate([wanted, hard, drawn]))
-
-    return _examples(moment, labels, settings, choose)
-
-
-def ranking_examples(moment: Moment, labels: Adoptions, settings: RankerSettings, limit: int) -> Examples | None:
-    """What serving would score: up to `limit` proposed rows per creator, whatever was adopted."""
-    return _examples(moment, labels, settings, lambda query, _: propose(query.scores, query.allowed, limit))
-
-
-def _examples(moment: Moment, labels: Adoptions, settings: RankerSettings, choose: Callable[[Query, Ints], Ints]) -> Examples | None:
-    graded, parts = labels.by_creator(), []
-    for query in queries(moment, sorted(graded)):
-        wanted = {moment.market.row_of[key]: g for key, g in graded[query.creator.creator_id].items() if key in moment.market.row_of}
-        wanted = {row: g for row, g in wanted.items() if query.allowed[row]}
-        if wanted:
-            rows = choose(query, np.array(sorted(wanted), np.int64))
-            parts.append(_one_query(moment, query, rows, wanted, labels.cutoff, settings))
-    return Examples.concatenate(parts) if parts else None
-
-
-def _one_query(
-    moment: Moment, query: Query, rows: Ints, wanted: Mapping[int, int], cutoff: datetime, settings: RankerSettings
-) -> Examples:
-    is_new = query.creator.column("posts_known") < settings.established_posts
-    segments = {"creator_id": query.creator.creator_id, "cutoff": cutoff, "creators": "new" if is_new else "established"}
-    return Examples(
-        features=pair_features(moment.market, query.creator, rows, query.scores),
-        grades=np.array([wanted.get(int(row), 0) for row in rows], np.int64),
-        sizes=np.array([len(rows)]),
-        wanted=np.array([len(wanted)]),
-        wanted_sounds=np.array([sum(moment.market.types[row] == "sound" for row in wanted)]),
-        segments={name: np.array([value], object) for name, value in segments.items()},
-        rows=rows,
-        is_sound=moment.market.types[rows] == "sound",
+    Args:
+        moment: the market and its creators at the cut-off.
+        labels: adoptions after it.
+        weight: how much these queries count in training.
+        most_cells: creators × trends at the most; creators beyond that are sampled.
+        seed: of the sample.
+        everybody: also creators who adopted nothing.
+    """
+    market = moment.market
+    adopted = {
+        name: grades
+        for name, keys in sorted(labels.by_creator().items())
+        if name in moment.creators and (grades := _by_row(moment, name, keys))
+    }
+    names = _sample(
+        sorted(moment.creators) if everybody else list(adopted),
+        most_cells // max(len(market), 1),
+        [seed, int(labels.cutoff.timestamp())],
     )
+    if not names:
+        return None
+    creators = tuple(moment.creators[name] for name in names)
+    scores, of_trends = proposals(market, creators), trend_inputs(market)
+    inputs = np.empty((len(creators), len(market), len(INPUTS)), np.float32)
+    table = np.zeros((len(creators), len(market)), np.int8)
+    for i, creator in enumerate(creators):
+        inputs[i] = linear_inputs(market, of_trends, creator, {name: of_all[i] for name, of_all in scores.items()})
+        for row, grade in adopted.get(creator.creator_id, {}).items():
+            table[i, row] = grade
+    mask = np.stack([allowed(market, creator) for creator in creators])
+    return Panel(labels.cutoff, market, creators, inputs, mask, table, weight)
+
+
+def _by_row(moment: Moment, name: str, keys: dict[str, int]) -> dict[int, int]:
+    """Row of the market → grade, of the adoptions that could have been recommended."""
+    mask = allowed(moment.market, moment.creators[name])
+    rows = {moment.market.row_of[key]: grade for key, grade in keys.items() if key in moment.market.row_of}
+    return {row: grade for row, grade in rows.items() if mask[row]}
+
+
+def _sample(names: list[str], most: int, seed: list[int]) -> list[str]:
+    if len(names) <= most:
+        return names
+    return sorted(np.random.default_rng(seed).choice(names, max(most, 1), replace=False).tolist())

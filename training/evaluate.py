@@ -1,70 +1,89 @@
-"""Evaluation on held-out queries: figures per query, their intervals, and the same by segment."""
+"""Evaluation on held-out panels: figures per query, their intervals, and the same by segment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from models.candidates import Floats
-from models.examples import Examples, top_hits, top_rows
-from models.metrics import Interval, bootstrap, coverage, ndcg, paired_bootstrap, recall, reciprocal_rank
+from models.interactions import Floats
+from models.metrics import Interval, bootstrap, ndcg, paired_bootstrap, recall, reciprocal_rank
+from models.panel import Bools, Panel, Ranking, best_places
 
 K: Final = 20
 METRICS: Final = ("ndcg", "recall", "mrr")
+Segment = Callable[[Panel], Bools]
+"""Which trends of a panel count for whom, shape (q, n)."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One ranking's figures per query, each of shape (q,), and its coverage of the pool."""
+    """One ranking's figures per query over all panels, each of shape (q,), and its coverage of the pools."""
 
     per_query: Mapping[str, Floats]
     coverage: float
+
+    def mean(self, metric: str) -> float:
+        """Mean over queries, NaN without any."""
+        values = self.per_query[metric]
+        return float(values.mean()) if len(values) else float("nan")
 
     def interval(self, metric: str, resamples: int, seed: int, confidence: float) -> Interval:
         """Mean with bootstrap interval."""
         return bootstrap(self.per_query[metric], resamples, seed, confidence)
 
 
-def figures(scores: Floats, examples: Examples, k: int = K) -> Figures:
-    """Figures of ranking the rows of each query by `scores`, shape (m,)."""
-    hits = top_hits(scores, examples, k)
-    best = top_rows(scores, examples, k)
-    listed = np.where(best >= 0, examples.rows[np.maximum(best, 0)], -1)
-    values = {
-        "ndcg": ndcg(hits, examples.wanted),
-        "recall": recall(hits, examples.wanted),
-        "mrr": reciprocal_rank(hits),
+def figures(scores: Sequence[Floats], panels: Sequence[Panel], segment: Segment | None = None, k: int = K) -> Figures:
+    """Figures of ranking what is allowed by `scores`, one table of shape (q, n) per panel.
+
+    Args:
+        segment: only these trends are ranked and wanted; queries that want none of them do not count.
+    """
+    parts = [_of_panel(s, p, segment, k) for s, p in zip(scores, panels, strict=True)]
+    per_query = {metric: np.concatenate([part[0][metric] for part in parts]) for metric in METRICS}
+    return Figures(per_query, float(np.mean([part[1] for part in parts])))
+
+
+def _of_panel(scores: Floats, panel: Panel, segment: Segment | None, k: int) -> tuple[dict[str, Floats], float]:
+    allowed = panel.allowed if segment is None else panel.allowed & segment(panel)
+    adopted = (panel.grades > 0) & allowed
+    asking = adopted.any(axis=1)
+    places = best_places(scores[asking], allowed[asking], k)
+    hits = (places >= 0) & np.take_along_axis(adopted[asking], np.maximum(places, 0), axis=1)
+    wanted = adopted[asking].sum(axis=1)
+    listed = np.unique(places[places >= 0])
+    values = {"ndcg": ndcg(hits, wanted), "recall": recall(hits, wanted), "mrr": reciprocal_rank(hits)}
+    return values, len(listed) / max(int(panel.market.recommendable.sum()), 1)
+
+
+def segments(established_posts: int) -> dict[str, Segment]:
+    """New and established creators, sounds and hashtags, each by itself."""
+
+    def creators(new: bool) -> Segment:
+        def chosen(panel: Panel) -> Bools:
+            is_new = [creator.column("posts_known") < established_posts for creator in panel.creators]
+            return np.broadcast_to((np.array(is_new, bool) == new)[:, None], panel.allowed.shape)
+
+        return chosen
+
+    def kind(name: str) -> Segment:
+        return lambda panel: np.broadcast_to(panel.market.types == name, panel.allowed.shape)
+
+    return {
+        "new_creators": creators(True),
+        "established_creators": creators(False),
+        "sounds": kind("sound"),
+        "hashtags": kind("hashtag"),
     }
-    return Figures(values, coverage(listed, int(examples.rows.max(initial=0)) + 1))
 
 
-def segments(scores: Floats, examples: Examples, k: int = K) -> dict[str, dict[str, float]]:
-    """Segment → metric → mean: new and established creators, sounds and hashtags by themselves."""
-    table: dict[str, dict[str, float]] = {}
-    for name in ("new", "established"):
-        chosen = examples.segments["creators"] == name
-        table[f"{name}_creators"] = _means(scores, examples, chosen, np.ones(len(scores), bool), examples.of_queries(chosen), k)
-    for name, sounds in (("sounds", True), ("hashtags", False)):
-        part, chosen = examples.of_kind(sounds)
-        table[name] = _means(scores, examples, chosen, examples.is_sound == sounds, part, k)
-    return table
+def score_panels(ranking: Ranking, panels: Sequence[Panel]) -> list[Floats]:
+    """A ranking's scores of every panel."""
+    return [ranking(panel) for panel in panels]
 
 
-def _means(
-    scores: Floats, examples: Examples, chosen: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_], part: Examples, k: int
-) -> dict[str, float]:
-    if not len(part):
-        return {"queries": 0.0}
-    per_query = figures(scores[examples.row_mask(chosen, rows)], part, k).per_query
-    return {"queries": float(len(part)), **{metric: float(values.mean()) for metric, values in per_query.items()}}
-
-
-def difference(
-    a: Figures, b: Figures, metric: str, resamples: int, seed: int, confidence: float
-) -> Interval:
+def difference(a: Figures, b: Figures, metric: str, resamples: int, seed: int, confidence: float) -> Interval:
     """Interval of the mean difference a − b over the same queries."""
     return paired_bootstrap(a.per_query[metric], b.per_query[metric], resamples, seed, confidence)

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.history import History, Strings, micros
 from features.lift import post_lifts
-from models.candidates import Ints
+from models.interactions import Ints
 
 UNKNOWN_LIFT_GRADE: Final = 2
 GRADES: Final = 4

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from configs import PromotionSettings
-from models.examples import Examples
 from models.metrics import Interval
+from models.panel import Panel
 from models.registry import CHALLENGER, CHAMPION, Registered, Registry
 from training.errors import NotComparable
-from training.evaluate import Figures, difference, figures
+from training.evaluate import Figures, difference, figures, score_panels
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,13 @@ class Verdict:
 
 
 def promote_first(
-    registry: Registry, version: str, ranker: Figures, popularity: Mapping[str, Figures], settings: PromotionSettings, seed: int, at: datetime
+    registry: Registry,
+    version: str,
+    ranker: Figures,
+    popularity: Mapping[str, Figures],
+    settings: PromotionSettings,
+    seed: int,
+    at: datetime,
 ) -> Verdict:
     """The first model becomes champion where its mean lies above every popularity baseline's."""
     best = max(popularity, key=lambda name: popularity[name].per_query[settings.metric].mean())
@@ -45,29 +51,31 @@ def promote_first(
 
 
 def promote_challenger(
-    registry: Registry, examples: Examples, settings: PromotionSettings, seed: int, at: datetime
+    registry: Registry, panels: Sequence[Panel], settings: PromotionSettings, seed: int, at: datetime
 ) -> Verdict:
     """Compare challenger and champion on the same held-out queries; move the alias only for a proven gain.
 
     Args:
-        examples: held-out queries that neither model's held-out twin was trained on.
+        panels: held-out queries that neither model's held-out twin was trained on.
 
     Raises:
         NoChampion: one of the two aliases points nowhere.
-        NotComparable: one of the two was trained on the period of `examples`.
+        NotComparable: one of the two was trained on the period of `panels`.
     """
     challenger, champion = registry.load(CHALLENGER), registry.load(CHAMPION)
     if challenger.version == champion.version:
         return Verdict(False, champion.version, None, f"version {champion.version} is champion already")
-    starts = min(examples.segments["cutoff"])
+    starts = min(panel.cutoff for panel in panels)
     for model in (challenger, champion):
         refuse_seen(model, starts)
-    ours, theirs = (figures(m.held_out_ranker.score(examples.features), examples) for m in (challenger, champion))
+    ours, theirs = (_figures(m, panels) for m in (challenger, champion))
     gain = difference(ours, theirs, settings.metric, settings.resamples, seed, settings.confidence)
-    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {len(examples)} held-out queries"
+    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {sum(map(len, panels))} held-out queries"
     versions = f"version {challenger.version} against champion {champion.version}"
     if gain.low <= 0:
-        return Verdict(False, challenger.version, gain, f"kept the champion: {versions}: {told}; the gain is not proven")
+        return Verdict(
+            False, challenger.version, gain, f"kept the champion: {versions}: {told}; the gain is not proven"
+        )
     registry.promote(challenger.version, told, at)
     return Verdict(True, challenger.version, gain, f"promoted: {versions}: {told}")
 
@@ -79,3 +87,7 @@ def refuse_seen(model: Registered, starts: datetime) -> None:
             f"version {model.version} has learned from labels up to {model.trained_through:%Y-%m-%d}, but the held-out "
             f"queries start on {starts:%Y-%m-%d}: train a challenger on later data"
         )
+
+
+def _figures(model: Registered, panels: Sequence[Panel]) -> Figures:
+    return figures(score_panels(model.held_out_ranker.rank_panel, panels), panels)

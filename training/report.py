@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from models.candidates import Floats
+from models.interactions import Floats
 from models.metrics import Interval
 
 
@@ -21,19 +22,30 @@ def importance_figure(importance: Mapping[str, float], most: int = 25) -> Any:
     return figure
 
 
-def learning_figure(curve: tuple[float, ...]) -> Any:
-    """Line: validation NDCG@20 by round, the kept round marked."""
-    figure, axes = _axes()
-    axes.set(xlabel="trees", ylabel="NDCG@20 on validation", title="Learning curve")
-    if curve:
-        best = int(np.argmax(curve))
-        axes.plot(range(1, len(curve) + 1), curve, color="#2563eb")
-        axes.axvline(best + 1, color="#dc2626", linestyle="--", label=f"kept: {best + 1} trees, {curve[best]:.4f}")
-        axes.legend()
+def weights_figure(weights: Mapping[str, float]) -> Any:
+    """Bars: weights of the linear stage, the largest on top."""
+    figure, axes = _axes(height=6)
+    names = sorted(weights, key=lambda name: weights[name])
+    axes.barh(names, [weights[name] for name in names], color="#2563eb")
+    axes.axvline(0, color="#9ca3af")
+    axes.set(xlabel="weight", title="The linear stage")
     return figure
 
 
-def calibration_figure(probability: Floats, happened: Floats, bins: int = 10) -> Any:
+def learning_figure(curve: Sequence[float]) -> Any:
+    """Line: NDCG@20 on the held-out queries after 0, a quarter, … all rounds of the trees."""
+    figure, axes = _axes()
+    axes.set(
+        xlabel="share of the trees",
+        ylabel="NDCG@20, held out",
+        title="What the trees add to the linear stage",
+    )
+    if curve:
+        axes.plot(np.linspace(0, 1, len(curve)), curve, marker="o", color="#2563eb")
+    return figure
+
+
+def calibration_figure(probability: Floats, happened: npt.NDArray[np.bool_], bins: int = 10) -> Any:
     """Points: how often an adoption came true against how probable it was said to be, equally filled bins."""
     figure, axes = _axes()
     parts = [p for p in np.array_split(np.argsort(probability, kind="stable"), bins) if len(p)]

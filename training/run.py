@@ -11,7 +11,7 @@ from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
 from models.registry import CHAMPION, Registered, Registry
 from training.promote import Verdict, promote_challenger, promote_first, refuse_seen
-from training.train import Judgement, Progress, Trained, held_out_queries, judge_rankings, train
+from training.train import Judgement, Progress, Trained, held_out_panels, judge, train
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,25 @@ def train_and_register(
 def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
     champion = registry.version(CHAMPION)
     if champion is not None:
-        return Verdict(False, version, None, f"version {version} is challenger; «harmonic promote» compares it with {champion}")
+        return Verdict(
+            False,
+            version,
+            None,
+            f"version {version} is challenger; «harmonic promote» compares it with {champion}",
+        )
     judged = trained.judged
     if not judged.figures:
         reason = "the first model; the data are too short to hold anything out"
         registry.promote(version, reason, at)
         return Verdict(True, version, None, f"version {version} is champion: {reason}")
     return promote_first(
-        registry, version, judged.figures["ranker"], judged.popularity, settings.promotion, settings.ranker.seed, at
+        registry,
+        version,
+        judged.figures["ranker"],
+        judged.popularity,
+        settings.promotion,
+        settings.ranker.seed,
+        at,
     )
 
 
@@ -68,11 +79,11 @@ def promote(
     progress: Progress = lambda *_: None,
 ) -> Verdict:
     """Compare challenger and champion on the held-out queries before `as_of`; see `promote_challenger`."""
-    examples = held_out_queries(lake, features, as_of, settings, progress)
-    return promote_challenger(registry, examples, settings.promotion, settings.ranker.seed, at)
+    panels = held_out_panels(lake, features, as_of, settings, progress)
+    return promote_challenger(registry, panels, settings.promotion, settings.ranker.seed, at)
 
 
-def judge(
+def evaluate(
     lake: Lake,
     features: FeatureRepository,
     model: Registered,
@@ -85,7 +96,6 @@ def judge(
     Raises:
         NotComparable: the twin was trained on the period of those queries.
     """
-    examples = held_out_queries(lake, features, as_of, settings, progress)
-    refuse_seen(model, min(examples.segments["cutoff"]))
-    rankings = {"ranker": model.held_out_ranker, **popularity_baselines(), **generator_baselines()}
-    return judge_rankings(rankings, model.held_out_ranker.calibration, examples, settings)
+    panels = held_out_panels(lake, features, as_of, settings, progress)
+    refuse_seen(model, min(panel.cutoff for panel in panels))
+    return judge(model.held_out_ranker, {**popularity_baselines(), **generator_baselines()}, panels, settings)

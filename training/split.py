@@ -45,7 +45,10 @@ def plan(start: datetime, as_of: datetime, settings: RankerSettings) -> Split:
     """
     step = timedelta(days=settings.cutoff_step_days)
     apart = -(-settings.horizon_days // settings.cutoff_step_days)
-    latest, first = as_of - timedelta(days=settings.horizon_days), start + timedelta(days=settings.min_history_days)
+    latest, first = (
+        as_of - timedelta(days=settings.horizon_days),
+        start + timedelta(days=settings.min_history_days),
+    )
     most = settings.max_cutoffs + apart * (settings.test_cutoffs + settings.validation_cutoffs)
     lattice = [latest - i * step for i in range(most) if latest - i * step >= first]
     if not lattice:

@@ -1,46 +1,36 @@
-"""Job: from the lake to a registered challenger, evaluated once on a period it has not seen."""
+"""Job: from the lake to a trained ranker, evaluated once on a period it has not seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from configs import Settings
 from features.history import History
 from features.lake import Lake
 from features.materialize import known_by, write_features
 from features.store import FeatureRepository
-from models.baseline import Scorer, fit_classifiers, generator_baselines, popularity_baselines
+from models.baseline import classifier_baselines, generator_baselines, popularity_baselines
 from models.errors import TooLittleData
-from models.examples import Examples
+from models.interactions import Floats
 from models.metrics import Interval, expected_calibration_error
 from models.moment import Moment, moment, offline
-from models.ranker import Calibration, LambdaRanker, fit_ranker
+from models.panel import Panel, Ranking
+from models.ranker import LEAST, Calibration, Ranker, creator_terms, fit_ranker
 from models.registry import RunRecord
 from training import report
-from training.dataset import ranking_examples, training_examples
-from training.evaluate import METRICS, Figures, figures, segments
+from training.dataset import panel
+from training.evaluate import METRICS, Figures, Segment, figures, score_panels, segments
 from training.labels import adoptions
 from training.split import Split, plan
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
-
-
-@dataclass(frozen=True)
-class Datasets:
-    """Examples of each part of a split; `test` and `calibrate` hold what serving would score, unsampled."""
-
-    split: Split
-    train: Examples
-    final: Examples
-    validation: Examples | None
-    calibrate: Examples | None
-    test: Examples | None
 
 
 @dataclass(frozen=True)
@@ -52,12 +42,14 @@ class Judgement:
         metrics: name → value, for the run.
         table: Markdown comparison of every ranking.
         drawings: file name → matplotlib figure.
+        curve: NDCG after 0, a quarter, … all rounds of the trees.
     """
 
     figures: Mapping[str, Figures]
     metrics: Mapping[str, float]
     table: str
     drawings: Mapping[str, Any]
+    curve: tuple[float, ...] = ()
 
     @property
     def popularity(self) -> dict[str, Figures]:
@@ -76,120 +68,178 @@ class Trained:
     judged: Judgement
 
 
-def build_datasets(
-    lake: Lake, features: FeatureRepository, as_of: datetime, settings: Settings, progress: Progress
-) -> Datasets:
-    """Features and labels at every cut-off of the split, nothing in them later than `as_of`.
+def train(
+    lake: Lake,
+    features: FeatureRepository,
+    as_of: datetime,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+) -> Trained:
+    """Train the ranker, and evaluate it and its baselines on the test queries.
+
+    Two rankers come of it: one that has not seen the held-out period, which is evaluated and compared, and one
+    of the same recipe trained on everything, which serves.
 
     Raises:
-        TooShort, TooLittleData: there is nothing to learn from.
+        TooLittleData: no creator adopted anything that could have been recommended.
     """
     known = known_by(lake, as_of, settings)
     split = plan(_start(known), as_of, settings.ranker)
-    learn: dict[datetime, Examples | None] = {}
-    rank: dict[datetime, Examples | None] = {}
+    panels = _panels(lake, features, known, split, settings, lambda text, share: progress(text, 0.7 * share))
+    progress("the ranker under test", 0.7)
+    learn = _chosen(panels, split.train)
+    held_out = _calibrated(fit_ranker(learn, settings.ranker), _everybody(lake, features, known, split, settings))
+    progress("the ranker that serves", 0.8)
+    final = fit_ranker(_chosen(panels, split.final), settings.ranker).with_calibration(held_out.calibration)
+    progress("baselines and evaluation", 0.9)
+    judged, test = NOT_JUDGED, _chosen(panels, split.test)
+    if test:
+        plain = {
+            **popularity_baselines(),
+            **generator_baselines(),
+            **classifier_baselines(learn, settings.ranker.seed),
+        }
+        judged = judge(held_out, plain, test, settings)
+    parameters = _parameters(lake, as_of, split, panels, settings)
+    return Trained(_record(parameters, split, panels, held_out, final, judged), judged)
+
+
+def held_out_panels(
+    lake: Lake,
+    features: FeatureRepository,
+    as_of: datetime,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+) -> list[Panel]:
+    """The test queries of a run as of `as_of`: what serving would have ranked, and what was adopted then.
+
+    Raises:
+        TooLittleData: there is no test period, or nobody adopted anything in it.
+    """
+    known = known_by(lake, as_of, settings)
+    split = plan(_start(known), as_of, settings.ranker)
+    only = Split((), (), split.test, ())
+    panels = _panels(lake, features, known, only, settings, progress)
+    if not panels:
+        raise TooLittleData(f"the data up to {as_of:%Y-%m-%d} hold no test queries: ingest more posts")
+    return list(panels.values())
+
+
+def _panels(
+    lake: Lake,
+    features: FeatureRepository,
+    known: History,
+    split: Split,
+    settings: Settings,
+    progress: Progress,
+) -> dict[datetime, Panel]:
+    """The panel of every cut-off at which somebody adopted something."""
+    options, found = settings.ranker, {}
+    cells = options.max_cells // max(len(split.all), 1)
     for number, cutoff in enumerate(split.all):
         progress(f"cut-off {cutoff:%Y-%m-%d}", number / len(split.all))
-        world = _world(lake, features, cutoff, settings)
-        labels = adoptions(known, cutoff, settings.ranker.horizon_days)
-        learn[cutoff] = training_examples(world, labels, settings.ranker)
-        if cutoff in (*split.validation, *split.test):
-            rank[cutoff] = ranking_examples(world, labels, settings.ranker, settings.candidates.per_request)
-    train, final = _join(learn, split.train), _join(learn, split.final)
-    if train is None or final is None:
-        raise TooLittleData("no creator adopted a live trend within any horizon: nothing to learn from; ingest more posts")
-    return Datasets(split, train, final, _join(learn, split.validation), _join(rank, split.validation), _join(rank, split.test))
+        world = moment_at(lake, features, cutoff, settings)
+        age_days = (known.as_of - cutoff).total_seconds() / 86_400 - options.label_days
+        weight = 0.5 ** (age_days / options.half_life_days)
+        made = panel(world, adoptions(known, cutoff, options.label_days), weight, cells, options.seed)
+        if made is not None:
+            found[cutoff] = made
+    return found
 
 
-def held_out_queries(
-    lake: Lake, features: FeatureRepository, as_of: datetime, settings: Settings, progress: Progress = lambda *_: None
-) -> Examples:
-    """The test queries of a run as of `as_of`: what serving would have scored, with what was adopted then.
-
-    Raises:
-        TooShort, TooLittleData: there is no test period, or nobody adopted anything in it.
-    """
-    known = known_by(lake, as_of, settings)
-    split = plan(_start(known), as_of, settings.ranker)
-    parts: dict[datetime, Examples | None] = {}
-    for number, cutoff in enumerate(split.test):
-        progress(f"cut-off {cutoff:%Y-%m-%d}", number / len(split.test))
-        world = _world(lake, features, cutoff, settings)
-        labels = adoptions(known, cutoff, settings.ranker.horizon_days)
-        parts[cutoff] = ranking_examples(world, labels, settings.ranker, settings.candidates.per_request)
-    examples = _join(parts, split.test)
-    if examples is None:
-        raise TooLittleData(f"the data up to {as_of:%Y-%m-%d} hold no test queries: ingest more posts")
-    return examples
+def _everybody(
+    lake: Lake, features: FeatureRepository, known: History, split: Split, settings: Settings
+) -> list[Panel]:
+    """Panels of a sample of all creators, also those who adopted nothing, at the cut-off that calibrates."""
+    cutoff = max(split.validation or split.train)
+    world, labels = (
+        moment_at(lake, features, cutoff, settings),
+        adoptions(known, cutoff, settings.ranker.label_days),
+    )
+    made = panel(world, labels, 1.0, settings.ranker.max_cells // 20, settings.ranker.seed, everybody=True)
+    return [made] if made is not None else []
 
 
-def _world(lake: Lake, features: FeatureRepository, cutoff: datetime, settings: Settings) -> Moment:
+def moment_at(lake: Lake, features: FeatureRepository, cutoff: datetime, settings: Settings) -> Moment:
     """The moment of a cut-off, its features written to the store and read back through the point-in-time join."""
     past = known_by(lake, cutoff, settings)
     write_features(past, features, settings)
     return moment(past, offline(features, cutoff), settings)
 
 
-def train(
-    lake: Lake, features: FeatureRepository, as_of: datetime, settings: Settings, progress: Progress = lambda *_: None
-) -> Trained:
-    """Train the ranker and its baselines, and evaluate all of them on the test queries."""
-    data = build_datasets(lake, features, as_of, settings, lambda text, share: progress(text, 0.6 * share))
-    progress("trees", 0.6)
-    options = settings.ranker
-    held_out = fit_ranker(data.train, data.validation, options.trees, options.seed)
-    held_out = held_out.with_calibration(_calibration(held_out, data))
-    progress("the model that serves", 0.75)
-    rounds = {**options.trees, "n_estimators": held_out.trees}
-    final = fit_ranker(data.final, None, rounds, options.seed).with_calibration(held_out.calibration)
-    progress("baselines and evaluation", 0.85)
-    judged = NOT_JUDGED
-    if data.test is not None:
-        plain = {**popularity_baselines(), **generator_baselines(), **fit_classifiers(data.train, options.seed)}
-        judged = judge_rankings({"ranker": held_out, **plain}, held_out.calibration, data.test, settings)
-    return Trained(_record(data, held_out, final, judged, _parameters(lake, as_of, settings, data)), judged)
-
-
-def _calibration(ranker: LambdaRanker, data: Datasets) -> Calibration:
-    examples = data.calibrate or data.train
-    return Calibration.fit(ranker.score(examples.features), examples.grades > 0)
-
-
-def judge_rankings(
-    rankings: Mapping[str, Scorer], calibration: Calibration, examples: Examples, settings: Settings
-) -> Judgement:
-    """Every ranking on the same queries; the one named «ranker» also by segment and in its calibration."""
-    scores = {name: ranking.score(examples.features) for name, ranking in rankings.items()}
-    found = {name: figures(score, examples) for name, score in scores.items()}
+def judge(ranker: Ranker, plain: Mapping[str, Ranking], panels: Sequence[Panel], settings: Settings) -> Judgement:
+    """A ranker, its linear stage alone, and plain rankings on the same queries."""
+    rankings = {"ranker": ranker.rank_panel, "linear_stage": _linear_stage(ranker), **plain}
+    scores = {name: score_panels(ranking, panels) for name, ranking in rankings.items()}
+    found = {name: figures(tables, panels) for name, tables in scores.items()}
     intervals = {name: _intervals(f, settings) for name, f in found.items()}
-    metrics = _metrics(intervals, found, segments(scores["ranker"], examples))
-    probability, happened = calibration.probability(scores["ranker"]), examples.grades > 0
-    metrics["test.ranker.calibration_error"] = expected_calibration_error(probability, happened)
+    raw, terms, came = _outcomes(ranker, panels)
+    said = ranker.calibration.probability(raw, terms)
+    metrics = _metrics(intervals, found) | {"test.ranker.calibration_error": expected_calibration_error(said, came)}
     return Judgement(
         figures=found,
-        metrics=metrics,
+        metrics=metrics | _segment_metrics(scores["ranker"], panels, segments(settings.ranker.established_posts)),
         table=report.comparison_table(intervals, {name: f.coverage for name, f in found.items()}),
-        drawings={"calibration.png": report.calibration_figure(probability, happened)},
+        drawings={"calibration.png": report.calibration_figure(said, came)},
+        curve=_learning_curve(ranker, panels),
     )
 
 
+def _learning_curve(ranker: Ranker, panels: Sequence[Panel]) -> tuple[float, ...]:
+    """NDCG on the panels after 0, a quarter, … all rounds of the trees."""
+    rounds = max((booster.num_trees() for booster in ranker.boosters), default=0)
+    steps = sorted({round(rounds * share) for share in (0, 0.25, 0.5, 0.75, 1)})
+    cut = [ranker.first_rounds(step) for step in steps]
+    return tuple(figures(score_panels(r.rank_panel, panels), panels).mean("ndcg") for r in cut)
+
+
+def _linear_stage(ranker: Ranker) -> Ranking:
+    return lambda panel: np.asarray(panel.inputs @ ranker.weights.astype(np.float32), float)
+
+
+def _calibrated(ranker: Ranker, everybody: Sequence[Panel]) -> Ranker:
+    """The ranker with its probabilities fitted to what creators did, also those who adopted nothing."""
+    raw, terms, came = _outcomes(ranker, everybody)
+    return ranker.with_calibration(Calibration.fit(raw, terms, came))
+
+
+def _outcomes(ranker: Ranker, panels: Sequence[Panel]) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Raw score, creator's terms and outcome of every trend on every shortlist."""
+    raw, terms, came = [], [], []
+    for asked in panels:
+        scores = ranker.rank_panel(asked)
+        seen = asked.allowed & (scores > LEAST)
+        raw.append(scores[seen])
+        terms.append(np.stack([creator_terms(creator) for creator in asked.creators])[np.nonzero(seen)[0]])
+        came.append(asked.grades[seen] > 0)
+    return np.concatenate(raw), np.concatenate(terms), np.concatenate(came)
+
+
 def _record(
-    data: Datasets, held_out: LambdaRanker, final: LambdaRanker, judged: Judgement, parameters: Mapping[str, object]
+    parameters: Mapping[str, object],
+    split: Split,
+    panels: Mapping[datetime, Panel],
+    held_out: Ranker,
+    final: Ranker,
+    judged: Judgement,
 ) -> RunRecord:
-    drawings = {
-        "importance.png": report.importance_figure(final.importance()),
-        "learning.png": report.learning_figure(held_out.curve),
-    }
+    some = panels[max(panels)]
+    example = final.best(some.market, some.creators[0], some.inputs[0].astype(float), some.allowed[0], 5)
     return RunRecord(
         parameters=parameters,
         metrics=judged.metrics,
-        figures={**drawings, **judged.drawings},
+        figures={
+            "importance.png": report.importance_figure(final.importance()),
+            "weights.png": report.weights_figure(final.named_weights()),
+            "learning.png": report.learning_figure(judged.curve),
+            **judged.drawings,
+        },
         reports={"comparison.md": judged.table},
-        curve={"validation.ndcg20": held_out.curve},
+        curve={"test.ndcg20_by_trees": judged.curve},
         ranker=final,
         held_out_ranker=held_out,
-        trained_through=max(data.split.train) + timedelta(days=int(str(parameters["ranker.horizon_days"]))),
-        example=data.train.features[:5],
+        trained_through=max(split.train) + timedelta(days=int(str(parameters["ranker.label_days"]))),
+        example=example.features,
     )
 
 
@@ -198,45 +248,58 @@ def _intervals(found: Figures, settings: Settings) -> dict[str, Interval]:
     return {m: found.interval(m, options.resamples, settings.ranker.seed, options.confidence) for m in METRICS}
 
 
-def _metrics(
-    intervals: Mapping[str, Mapping[str, Interval]], found: Mapping[str, Figures], parts: Mapping[str, Mapping[str, float]]
-) -> dict[str, float]:
+def _metrics(intervals: Mapping[str, Mapping[str, Interval]], found: Mapping[str, Figures]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, by_metric in intervals.items():
         metrics[f"test.{name}.coverage"] = found[name].coverage
         for metric, interval in by_metric.items():
             metrics[f"test.{name}.{metric}"] = interval.mean
-            metrics[f"test.{name}.{metric}.low"], metrics[f"test.{name}.{metric}.high"] = interval.low, interval.high
-    for part, values in parts.items():
-        metrics |= {f"test.ranker.{part}.{metric}": value for metric, value in values.items()}
+            metrics[f"test.{name}.{metric}.low"], metrics[f"test.{name}.{metric}.high"] = (
+                interval.low,
+                interval.high,
+            )
     return metrics
 
 
-def _parameters(lake: Lake, as_of: datetime, settings: Settings, data: Datasets) -> dict[str, object]:
-    split = data.split
+def _segment_metrics(
+    scores: Sequence[Floats], panels: Sequence[Panel], parts: Mapping[str, Segment]
+) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for part, segment in parts.items():
+        found = figures(scores, panels, segment)
+        metrics[f"test.ranker.{part}.queries"] = float(len(found.per_query["ndcg"]))
+        metrics |= {f"test.ranker.{part}.{metric}": found.mean(metric) for metric in METRICS}
+    return metrics
+
+
+def _parameters(
+    lake: Lake, as_of: datetime, split: Split, panels: Mapping[datetime, Panel], settings: Settings
+) -> dict[str, object]:
+    options = settings.ranker
     return {
         "as_of": as_of.isoformat(),
         "data_hash": lake.fingerprint(),
         "train_cutoffs": _dates(split.train),
         "validation_cutoffs": _dates(split.validation),
         "test_cutoffs": _dates(split.test),
-        "train_queries": len(data.train),
-        "test_queries": len(data.test) if data.test else 0,
-        **{f"ranker.{k}": v for k, v in settings.ranker.model_dump().items()},
+        "train_queries": sum(len(p) for p in _chosen(panels, split.train)),
+        "test_queries": sum(len(p) for p in _chosen(panels, split.test)),
+        **{f"ranker.{k}": v for k, v in options.model_dump(exclude={"linear", "trees"}).items()},
+        **{f"linear.{k}": v for k, v in options.linear.model_dump().items()},
+        **{f"trees.{k}": v for k, v in options.trees.model_dump().items()},
         **{f"candidates.{k}": v for k, v in settings.candidates.model_dump().items()},
         "posts_known": settings.lake.posts_known,
     }
 
 
-def _join(parts: Mapping[datetime, Examples | None], cutoffs: tuple[datetime, ...]) -> Examples | None:
-    chosen = [part for cutoff in cutoffs if (part := parts.get(cutoff)) is not None]
-    return Examples.concatenate(chosen) if chosen else None
+def _chosen(panels: Mapping[datetime, Panel], cutoffs: Sequence[datetime]) -> list[Panel]:
+    return [panels[cutoff] for cutoff in cutoffs if cutoff in panels]
 
 
 def _start(known: History) -> datetime:
-    """The instant from which data are dense: before it lie at most 5 % of the posts."""
-    return datetime.fromtimestamp(float(np.quantile(known.posts["created"], 0.05)) / 1e6, tz=UTC)
+    """The instant from which data are dense: before it lies half a percent of the posts."""
+    return datetime.fromtimestamp(float(np.quantile(known.posts["created"], 0.005)) / 1e6, tz=UTC)
 
 
-def _dates(cutoffs: tuple[datetime, ...]) -> str:
+def _dates(cutoffs: Sequence[datetime]) -> str:
     return " ".join(f"{cutoff:%Y-%m-%d}" for cutoff in cutoffs)

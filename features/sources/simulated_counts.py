@@ -33,9 +33,7 @@ class Observations:
 def tiktok_rounded(counts: Floats) -> Ints:
     """Counts as TikTok shows them: exact below 10,000, then 10.1K, 1.1M, 1.1B."""
     whole = np.floor(counts).astype(np.int64)
-    step = np.select(
-        [whole < 10_000, whole < 1_000_000, whole < 1_000_000_000], [1, 100, 100_000], 100_000_000
-    )
+    step = np.select([whole < 10_000, whole < 1_000_000, whole < 1_000_000_000], [1, 100, 100_000], 100_000_000)
     return np.asarray((whole + step // 2) // step * step)
 
 
@@ -100,6 +98,4 @@ def platform_counts(trends: Trends, intensity: Floats) -> Floats:
     """
     behind = np.where(trends.evergreen, 200 * 0.35, 0.0)
     daily = intensity * np.maximum(trends.virality, 0.05)
-    return np.asarray(
-        trends.audience * (behind * np.maximum(trends.virality, 0.05) + np.cumsum(daily, axis=0))
-    )
+    return np.asarray(trends.audience * (behind * np.maximum(trends.virality, 0.05) + np.cumsum(daily, axis=0)))

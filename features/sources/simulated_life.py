@@ -56,9 +56,7 @@ class Law:
     def __init__(self, cast: Cast) -> None:
         self.cast = cast
         creators, trends = cast.creators, cast.trends
-        unit = [
-            taste / np.linalg.norm(taste, axis=1, keepdims=True) for taste in (creators.taste, trends.taste)
-        ]
+        unit = [taste / np.linalg.norm(taste, axis=1, keepdims=True) for taste in (creators.taste, trends.taste)]
         home = np.where(creators.region[:, None] == trends.home, HOME_PULL, AWAY_PULL)
         home[:, trends.home < 0] = 1.0
         self.pull = np.exp(TASTE_PULL * (unit[0] @ unit[1].T)) * home * trends.virality
@@ -262,8 +260,7 @@ def _in_time_order(posts: Posts) -> Posts:
 
 def _joined(days: list[Posts]) -> Posts:
     creator, created, sound, tags = (
-        np.concatenate([getattr(day, name) for day in days])
-        for name in ("creator", "created", "sound", "tags")
+        np.concatenate([getattr(day, name) for day in days]) for name in ("creator", "created", "sound", "tags")
     )
     sizes = np.concatenate([np.diff(day.tag_start) for day in days])
     return Posts(creator, created, sound, tags, np.r_[0, np.cumsum(sizes)])

@@ -69,9 +69,7 @@ class WorldSpec:
         if self.creators < 1 or self.days < 1 or self.trends < 4:
             raise FeatureError("a world needs at least 1 creator, 4 trends and 1 day: ask for more")
         if self.start.utcoffset() != timedelta(0):
-            raise FeatureError(
-                f"the world's start {self.start} is not in UTC: give it as 2025-01-01T00:00:00Z"
-            )
+            raise FeatureError(f"the world's start {self.start} is not in UTC: give it as 2025-01-01T00:00:00Z")
 
     def stream(self, part: int) -> np.random.Generator:
         """Random numbers of one part of the world, independent of how many the other parts draw."""
@@ -192,8 +190,7 @@ def draw_trends(spec: WorldSpec) -> Trends:
         virality=np.where(
             is_generic,
             1.0 / (1 + np.arange(n)),
-            np.where(evergreen, 1.0, 0.6)
-            * np.exp(rng.normal(0.0, 1.0, n) * np.where(evergreen & is_tag, 1.0, 0.5)),
+            np.where(evergreen, 1.0, 0.6) * np.exp(rng.normal(0.0, 1.0, n) * np.where(evergreen & is_tag, 1.0, 0.5)),
         ),
         born_day=born,
         rise_days=rng.lognormal(np.log(7.0), 0.5, n),
@@ -272,9 +269,7 @@ def _sound_names(rng: np.random.Generator, count: int, taste: Floats) -> tuple[l
             continue
         mood, thing = _MOOD[int(rng.integers(len(_MOOD)))], _THING[int(rng.integers(len(_THING)))]
         names.append(f"{mood} {thing}".title())
-        authors.append(
-            f"{_FIRST[int(rng.integers(len(_FIRST)))]} {_MOOD[int(rng.integers(len(_MOOD)))]}".title()
-        )
+        authors.append(f"{_FIRST[int(rng.integers(len(_FIRST)))]} {_MOOD[int(rng.integers(len(_MOOD)))]}".title())
     return names, authors
 
 

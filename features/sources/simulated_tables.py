@@ -59,9 +59,7 @@ def post_columns(cast: Cast, posts: Posts) -> pa.Table:
             "create_time": instants(spec.start, posts.created),
             "username": pa.array(username.tolist()),
             "region_code": pa.array(np.array(REGIONS)[creators.region[posts.creator]].tolist()),
-            "video_description": pa.array(
-                [" ".join(f"#{tag}" for tag in names) for names in tags.to_pylist()]
-            ),
+            "video_description": pa.array([" ".join(f"#{tag}" for tag in names) for names in tags.to_pylist()]),
             "video_duration": pa.array(np.clip(rng.lognormal(np.log(16), 0.65, n), 4, 600).astype(np.int64)),
             "music_id": ids,
             "music_title": titles,
@@ -129,9 +127,7 @@ def snapshot_table(cast: Cast) -> pa.Table:
     folk = (creators.username,) * 3
     cut, lists = trends.hashtags, []
     for r, region in enumerate((schemas.WORLDWIDE, *REGIONS), start=-1):
-        heat = gained * (
-            1.0 if r < 0 else np.where(trends.home == r, 2.0, np.where(trends.home < 0, 1.0, 0.5))
-        )
+        heat = gained * (1.0 if r < 0 else np.where(trends.home == r, 2.0, np.where(trends.home < 0, 1.0, 0.5)))
         local = np.where((r < 0) | (creators.region == r), people, 0.0)
         lists += [
             _listing(heat[:, :cut], counts[1:, :cut], tags) | {"region": region, **_TAG_LIST},

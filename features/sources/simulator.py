@@ -86,9 +86,7 @@ def simulate(spec: WorldSpec) -> SimulatedWorld:
     )
 
 
-def adoption_probability(
-    world: SimulatedWorld, creators: Sequence[str], day: int, horizon_days: int = 1
-) -> Floats:
+def adoption_probability(world: SimulatedWorld, creators: Sequence[str], day: int, horizon_days: int = 1) -> Floats:
     """The true probability that each creator takes up each trend in the horizon, shape (creators, trends).
 
     Columns are in the order of `world.trends`. It is 1 - exp(-expected uses) by the law that the world draws
@@ -102,9 +100,7 @@ def adoption_probability(
     place = {name: i for i, name in enumerate(world.creators.username.tolist())}
     unknown = [name for name in creators if name not in place]
     if unknown or not 0 <= day < world.spec.days or horizon_days < 1:
-        raise FeatureError(
-            f"no such creator or day in this world: {unknown[:3] or day}; see truth/world.json"
-        )
+        raise FeatureError(f"no such creator or day in this world: {unknown[:3] or day}; see truth/world.json")
     rows = np.array([place[name] for name in creators], dtype=np.int64)
     days = range(day, min(day + horizon_days, world.spec.days))
     return np.asarray(-np.expm1(-world.law.expected_uses(rows, days, world.exposure[day].astype(np.float64))))

@@ -94,9 +94,7 @@ def test_counts_are_never_negative_and_fall_seldom_and_little(world: SimulatedWo
     fell = ordered.view_count < before
     assert 0.0001 < fell.sum() / before.notna().sum() < 0.02
     assert (ordered.view_count[fell] > 0.9 * before[fell]).mean() > 0.95
-    assert (
-        seen[seen.music_title != "original sound"].groupby("music_id").music_use_count.apply(_never_falls)
-    ).all()
+    assert (seen[seen.music_title != "original sound"].groupby("music_id").music_use_count.apply(_never_falls)).all()
 
 
 def _never_falls(values: pd.Series[int]) -> bool:
@@ -154,9 +152,7 @@ def _adoptions(world: SimulatedWorld) -> pd.DataFrame:
     sound = (posts.sound >= 0) & (posts.sound < len(trends) - trends.hashtags)
     post = np.r_[by_tag[tag], np.flatnonzero(sound)]
     trend = np.r_[posts.tags[tag], posts.sound[sound] + trends.hashtags]
-    return pd.DataFrame(
-        {"creator": posts.creator[post], "trend": trend, "day": posts.created[post] // 86_400}
-    )
+    return pd.DataFrame({"creator": posts.creator[post], "trend": trend, "day": posts.created[post] // 86_400})
 
 
 def _counts(uses: pd.DataFrame, first_day: int, trends: int) -> np.ndarray:
@@ -168,9 +164,7 @@ def _recall(scores: np.ndarray, wanted: np.ndarray, k: int = 20) -> float:
     """Mean share of a creator's wanted trends in their top k, over creators who want any."""
     top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     asked = wanted.any(axis=1)
-    return float(
-        (np.take_along_axis(wanted, top, axis=1).sum(axis=1)[asked] / wanted.sum(axis=1)[asked]).mean()
-    )
+    return float((np.take_along_axis(wanted, top, axis=1).sum(axis=1)[asked] / wanted.sum(axis=1)[asked]).mean())
 
 
 def _task(world: SimulatedWorld) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -200,9 +194,7 @@ def test_the_truth_ranks_better_than_popularity_and_popularity_better_than_chanc
         "week": np.tile(week, (len(used), 1)).astype(float),
         "chance": np.random.default_rng(0).random(used.shape),
     }
-    recall = {
-        name: _recall(np.where(used | ~pool, -np.inf, score), wanted & pool) for name, score in scores.items()
-    }
+    recall = {name: _recall(np.where(used | ~pool, -np.inf, score), wanted & pool) for name, score in scores.items()}
     print("\nrecall@20 of new adoptions:", {name: round(value, 3) for name, value in recall.items()})
     assert recall["truth"] > 1.4 * recall["week"]
     assert recall["truth"] > recall["walk × week"] > 1.1 * recall["week"]
@@ -256,9 +248,7 @@ def _marginals(posts: pd.DataFrame) -> dict[str, list[float]]:
         found[f"uses per {kind}"] = count
         found[f"uses per {kind} of 3+ creators"] = count[people >= 3]
         times = table[table.trend.isin(count[count >= 5].index)].groupby("trend").create_time
-        found[f"life of a {kind} (days)"] = (
-            times.quantile(0.9) - times.quantile(0.1)
-        ).dt.total_seconds() / 86_400
+        found[f"life of a {kind} (days)"] = (times.quantile(0.9) - times.quantile(0.1)).dt.total_seconds() / 86_400
     quantiles = {name: [float(x) for x in values.quantile(list(QUANTILES))] for name, values in found.items()}
     return quantiles | {name: [share] for name, share in _shares(posts, uses).items()}
 

@@ -1,0 +1,1 @@
+"""One module per way in; each yields the same rows."""

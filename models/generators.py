@@ -1,0 +1,99 @@
+"""What candidate generators are fitted to: small forms that turn a creator's history into a score of every trend.
+
+Each row of a result depends on its own history alone, operation by operation, so that one creator in a request and
+the same creator among thousands in training get the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from models.interactions import Floats
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Generator(Protocol):
+    """A fitted generator: arrays in, arrays out, and it can be written down as arrays."""
+
+    def scores(self, used: sp.csr_matrix) -> Floats:
+        """How strongly each trend is proposed.
+
+        Args:
+            used: histories × vocabulary, 1 where used, shape (q, v).
+
+        Returns:
+            Scores ≥ 0, shape (q, n); only their order and ratios within a row mean anything.
+        """
+        ...
+
+    def arrays(self) -> Arrays:
+        """Everything `restore` needs to make it again."""
+        ...
+
+
+@dataclass(frozen=True)
+class ItemToItem:
+    """Scores are the sum, over the trends used, of their rows in a sparse vocabulary × market matrix."""
+
+    matrix: sp.csr_matrix
+
+    def scores(self, used: sp.csr_matrix) -> Floats:
+        """See `Generator.scores`."""
+        return np.asarray((used @ self.matrix).toarray())
+
+    def arrays(self) -> Arrays:
+        """The matrix in compressed rows."""
+        m = self.matrix
+        return {"data": m.data, "indices": m.indices, "indptr": m.indptr, "shape": np.array(m.shape)}
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Scores are the product of the creator's unit vector, summed from the trends used, and the market's vectors.
+
+    Attributes:
+        words: vectors of the vocabulary, shape (v, d).
+        market: vectors of the live trends, shape (d, n).
+    """
+
+    words: Floats
+    market: Floats
+
+    def scores(self, used: sp.csr_matrix) -> Floats:
+        """See `Generator.scores`; what points away scores 0."""
+        vectors = np.asarray(used @ self.words)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return np.maximum(np.asarray(sp.csr_matrix(vectors) @ self.market), 0)
+
+    def arrays(self) -> Arrays:
+        """Both tables of vectors."""
+        return {"words": self.words, "market": self.market}
+
+
+def restore(arrays: Arrays) -> Generator:
+    """The generator that `arrays` was taken from."""
+    if "words" in arrays:
+        return Latent(arrays["words"], arrays["market"])
+    return ItemToItem(sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), tuple(arrays["shape"])))
+
+
+def strongest(matrix: sp.spmatrix, top_n: int) -> sp.csr_matrix:
+    """The `top_n` largest positive entries of each row; ties by column number."""
+    whole = sp.csr_matrix(matrix)
+    whole.data[whole.data < 0] = 0
+    whole.eliminate_zeros()
+    whole.sort_indices()
+    if whole.nnz == 0 or np.diff(whole.indptr).max() <= top_n:
+        return whole
+    row = np.repeat(np.arange(whole.shape[0]), np.diff(whole.indptr))
+    order = np.lexsort((whole.indices, -whole.data, row))
+    place = np.arange(len(order)) - whole.indptr[row[order]]
+    kept = np.sort(order[place < top_n])
+    return sp.csr_matrix((whole.data[kept], (row[kept], whole.indices[kept])), whole.shape)
