@@ -118,9 +118,7 @@ def ingest(
     if as_json:
         _print_json(report)
         return
-    _say(
-        f"rows {report['rows']:,} · new {report['new']:,} · duplicates {report['duplicates']:,} · quarantined {report['quarantined']:,}"
-    )
+    _say(" · ".join(f"{name} {report[name]:,}" for name in ("rows", "new", "duplicates", "quarantined")))
     for skipped in report["skipped"]:
         _say(f"skipped {skipped['file']}: {skipped['reason']}")
     if report["quarantined"]:
@@ -242,9 +240,8 @@ def audit(as_json: AsJson = False) -> None:
         _print_json([vars(tenure) for tenure in tenures])
         return
     for t in tenures:
-        _say(
-            f"version {t.version}: {t.since:%Y-%m-%d %H:%M} to {f'{t.until:%Y-%m-%d %H:%M}' if t.until else 'now'} · {t.reason}"
-        )
+        until = f"{t.until:%Y-%m-%d %H:%M}" if t.until else "now"
+        _say(f"version {t.version}: {t.since:%Y-%m-%d %H:%M} to {until} · {t.reason}")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_DIR = Path(__file__).parent
-SECTIONS = ("trends", "candidates", "ranker", "forecast", "promotion", "serving")
+SECTIONS = ("simulator", "trends", "candidates", "ranker", "forecast", "promotion", "serving")
 
 
 class SettingsError(ValueError):
@@ -63,6 +63,15 @@ class LakeSettings(Section):
     posts_known: Literal["created", "observed"]
     memory_limit: str
     batch_rows: int = Field(gt=0)
+
+
+class SimulatorSettings(Section):
+    """`simulator.yaml`: the size of the world that stands in while there are no metrics."""
+
+    creators: int = Field(ge=10)
+    trends: int = Field(ge=10)
+    days: int = Field(ge=30)
+    seed: int = Field(ge=0)
 
 
 class FeastSettings(Section):
@@ -149,7 +158,6 @@ class RankerSettings(Section):
     """`ranker.yaml`: the label, the cut-offs and the two stages."""
 
     horizon_days: int = Field(gt=0)
-    label_days: int = Field(gt=0)
     cutoff_step_days: int = Field(gt=0)
     max_cutoffs: int = Field(gt=0)
     test_cutoffs: int = Field(gt=0)
@@ -265,6 +273,7 @@ class Settings(BaseSettings):
     home: Path = Path(".harmonic")
     profile: str = "local"
     lake: LakeSettings
+    simulator: SimulatorSettings
     feast: FeastSettings
     mlflow: MlflowSettings
     log: LogSettings
@@ -274,6 +283,11 @@ class Settings(BaseSettings):
     forecast: ForecastSettings
     promotion: PromotionSettings
     serving: ServingSettings
+
+    @property
+    def released_models(self) -> Path:
+        """Where champions are handed over from the registry to serving."""
+        return self.home / "serving" / "model"
 
     @classmethod
     def settings_customise_sources(

@@ -126,7 +126,7 @@ def _mainstream(history: History) -> Floats:
     creator, trend = history.use_creator[first], history.use_trend[first]
     reach = np.log1p(np.bincount(trend, minlength=len(history.trends["key"])))
     everybody = np.log(max(len(np.unique(creator)), 2) + 1)
-    return np.bincount(creator, reach[trend], minlength=n) / everybody / np.maximum(_count(creator, n), 1)
+    return np.asarray(np.bincount(creator, reach[trend], minlength=n) / everybody / np.maximum(_count(creator, n), 1))
 
 
 def _baseline(history: History) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class History:
         followers: latest known follower count per creator, shape (c,).
         regions: region codes, shape (r,).
         posts: column name → array of shape (p,): creator, region (index or `UNKNOWN_REGION`), created (µs),
-            duration (s), counted (µs, when views were last observed; 0 never), one column per count, and `view_count_<w>d_ago` as known w days earlier.
+            duration (s), counted (µs, when views were last observed; 0 never), one column per count, and
+            `view_count_<w>d_ago` as known w days earlier.
         use_post, use_trend: indices into posts and trends, shape (u,).
         trends: column name → array of shape (t,): key, type, id, name, author.
         market: public counts per trend, observation by observation: trend, observed (µs), value, position.
@@ -118,6 +119,7 @@ def load_history(
     }
     for name in (*COUNTS, *(f"view_count_{w}d_ago" for w in windows_days)):
         columns[name] = _float(posts[name])
+    _forget_impossible_zeros(columns, windows_days)
     use_post, use_trend = _uses(sql, trends["key"])
     return History(
         as_of=as_of,
@@ -140,6 +142,13 @@ def _fetch(sql: Any, query: str, parameters: dict[str, Any] | None = None) -> di
 
 def _float(column: npt.NDArray[Any]) -> Floats:
     return np.asarray(column, dtype=np.float64)
+
+
+def _forget_impossible_zeros(posts: dict[str, Any], windows_days: tuple[int, ...]) -> None:
+    """Nobody likes a post that nobody has seen: sources write 0 views where they do not know them."""
+    wrong = (posts["view_count"] == 0) & (posts["like_count"] > 0)
+    for name in ("view_count", *(f"view_count_{w}d_ago" for w in windows_days)):
+        posts[name] = np.where(wrong, np.nan, posts[name])
 
 
 def _known_posts(sql: Any, as_of: datetime, posts_known: str, windows_days: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ AGE_EDGES_DAYS: Final = np.array([0.04, 0.25, 0.5, 1, 2, 4, 7, 14, 28, 56])
 
 
 def post_lifts(history: History) -> Floats:
-    """Lift per post, shape (p,): log((1 + views) ÷ the creator's trailing median) at the same age; NaN where unknown."""
+    """Log of (1 + views) over the creator's trailing median at the same age, shape (p,); NaN where unknown."""
     known = np.flatnonzero(~np.isnan(history.posts["view_count"]))
     lifts = np.full(len(history.posts["created"]), np.nan)
     if len(known) == 0:

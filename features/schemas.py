@@ -130,7 +130,7 @@ OBSERVATION: Final = pa.schema(
         pa.field("music_use_count", pa.int64()),
     ]
 )
-"""One row of a file of videos: the post, its counts, its creator's followers and its sound's uses, all as of `observed_at`."""
+"""One row of a file of videos: the post, its counts, its creator's followers, its sound's uses, as of `observed_at`."""
 
 
 def trend_key(trend_type: str, trend_id: str) -> str:

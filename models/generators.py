@@ -70,7 +70,7 @@ class Latent:
         """See `Generator.scores`; what points away scores 0."""
         vectors = np.asarray(used @ self.words)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return np.maximum(np.asarray(sp.csr_matrix(vectors) @ self.market), 0)
+        return np.asarray(np.maximum(sp.csr_matrix(vectors) @ self.market, 0))
 
     def arrays(self) -> Arrays:
         """Both tables of vectors."""

@@ -1,4 +1,4 @@
-"""The market as a ranker sees it: every live trend as of one instant, column by column, and its candidate generators."""
+"""The market as a ranker sees it: every live trend as of one instant, column by column, with its generators."""
 
 from __future__ import annotations
 

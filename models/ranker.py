@@ -59,7 +59,7 @@ class Calibration:
 
 def creator_terms(creator: Creator) -> Floats:
     """The creator's own pace, shape (2,); nothing known counts as none."""
-    return np.log1p(np.nan_to_num([creator.column(name) for name in TERMS]))
+    return np.asarray(np.log1p(np.nan_to_num([creator.column(name) for name in TERMS])))
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,9 @@ class Ranker:
         import lightgbm
 
         meta = json.loads((folder / META_FILE).read_text())
-        different = sorted({*meta["inputs"], *meta["features"]} ^ {*INPUTS, *FEATURES})
-        if (tuple(meta["inputs"]), tuple(meta["features"])) != (INPUTS, FEATURES):
+        inputs, names = tuple(meta.get("inputs", ())), tuple(meta.get("features", ()))
+        different = sorted({*inputs, *names} ^ {*INPUTS, *FEATURES})
+        if (inputs, names) != (INPUTS, FEATURES):
             raise IncompatibleModel(f"model {folder.name} was trained on other features ({different}): train again")
         boosters = [lightgbm.Booster(model_file=folder / TREES_FILE.format(n)) for n in range(meta["boosters"])]
         fitted = meta["calibration"]
@@ -221,7 +222,7 @@ def fit_trees(stage_one: Ranker, panels: Sequence[Panel], settings: TreeSettings
     import lightgbm
 
     features, grades, sizes, weights, start = _shortlists(stage_one, panels)
-    parameters = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
+    parameters: dict[str, Any] = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
     parameters |= {"force_row_wise": True, "label_gain": [0, 1, 2, 3, 4]} | settings.lightgbm
     rounds = int(parameters.pop("n_estimators"))
     data = lightgbm.Dataset(

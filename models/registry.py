@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import logging
+import math
 import os
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Final
 
 from configs import MlflowSettings
+from models.errors import IncompatibleModel, NoChampion
 from models.interactions import Floats
-from models.errors import NoChampion
 from models.pairs import FEATURES
 from models.ranker import Ranker
 
@@ -68,6 +69,16 @@ class RunRecord:
     trained_through: datetime
     example: Floats
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial of a hyperparameter search: what was tried, its figure (None where it was pruned), its state."""
+
+    number: int
+    parameters: Mapping[str, Any]
+    value: float | None
+    state: str
 
 
 @dataclass(frozen=True)
@@ -124,15 +135,28 @@ class Registry:
             for file, text in record.reports.items():
                 self._mlflow.log_text(text, f"reports/{file}")
             uri = self._log_model(record)
-        registered = self._mlflow.register_model(uri, self._name, tags={"as_of": str(record.parameters["as_of"])})
-        self._client.set_registered_model_alias(self._name, CHALLENGER, str(registered.version))
-        return str(registered.version)
+        version = self._register(uri, run.info.run_id, str(record.parameters["as_of"]))
+        self._client.set_registered_model_alias(self._name, CHALLENGER, version)
+        return version
+
+    def _register(self, uri: str, run_id: str, as_of: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(self._name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = self._client.create_model_version(
+            self._name, uri, run_id, tags={"as_of": as_of}, model_id=uri.removeprefix("models:/")
+        )
+        return str(made.version)
 
     def _log_model(self, record: RunRecord) -> str:
         signature = self._mlflow.models.infer_signature(
             _frame(record.example), record.ranker.correction(record.example)
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             root = Path(folder)
             record.ranker.save(root / "ranker")
             record.held_out_ranker.save(root / "held_out")
@@ -144,6 +168,7 @@ class Registry:
                     }
                 )
             )
+            warnings.filterwarnings("ignore", "Add type hints to the `predict` method", UserWarning)
             info = self._mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("served.py")),
@@ -155,9 +180,25 @@ class Registry:
                 signature=signature,
                 input_example=_frame(record.example),
                 code_paths=[str(Path(__file__).parents[1] / package) for package in CODE],
-                pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
+                pip_requirements=[f"{name}=={installed(name)}" for name in PACKAGES],
             )
         return str(info.model_uri)
+
+    def log_study(self, name: str, trials: Sequence[TrialRecord], metrics: Mapping[str, float]) -> None:
+        """Log a search as one run with a nested run per trial."""
+        with self._mlflow.start_run(run_name=name):
+            self._mlflow.log_metrics(dict(metrics))
+            for trial in trials:
+                with self._mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
+                    self._mlflow.set_tag("state", trial.state)
+                    self._mlflow.log_params(dict(trial.parameters))
+                    if trial.value is not None:
+                        self._mlflow.log_metric("validation.ndcg", trial.value)
+
+    def log_figures(self, name: str, metrics: Mapping[str, float]) -> None:
+        """Log a run that made figures but no model."""
+        with self._mlflow.start_run(run_name=name):
+            self._mlflow.log_metrics(dict(metrics))
 
     def version(self, alias: str) -> str | None:
         """The version an alias points to, None where it points nowhere."""
@@ -187,6 +228,14 @@ class Registry:
             trained_through=datetime.fromisoformat(about["trained_through"]),
             as_of=datetime.fromisoformat(about["as_of"]),
         )
+
+    def is_usable(self, version_or_alias: str) -> bool:
+        """Whether a registered model fits the features that this code computes."""
+        try:
+            self.load(version_or_alias)
+        except IncompatibleModel:
+            return False
+        return True
 
     def _resolve(self, version_or_alias: str) -> str:
         number = version_or_alias if version_or_alias.isdigit() else self.version(version_or_alias)

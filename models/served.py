@@ -11,7 +11,7 @@ from mlflow.pyfunc import PythonModel
 from models.ranker import Ranker
 
 
-class ServedRanker(PythonModel):
+class ServedRanker(PythonModel):  # type: ignore[misc]
     """What the trees add to the linear stage, for a frame of `models.pairs.FEATURES`."""
 
     def load_context(self, context: Any) -> None:
@@ -19,7 +19,7 @@ class ServedRanker(PythonModel):
         self.ranker = Ranker.load(Path(context.artifacts["ranker"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Corrections, shape (m,), of a DataFrame whose columns are the features; MLflow reads type hints as a schema."""
+        """Corrections, shape (m,), of a frame whose columns are the features; MLflow takes type hints for a schema."""
         from models.pairs import FEATURES
 
         return self.ranker.correction(model_input[list(FEATURES)].to_numpy(float))

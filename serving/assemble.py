@@ -25,11 +25,6 @@ def market_folder(settings: Settings) -> Path:
     return serving_home(settings) / "market"
 
 
-def model_folder(settings: Settings) -> Path:
-    """Where champions are released to."""
-    return serving_home(settings) / "model"
-
-
 def creator_states(settings: Settings) -> PackedStates:
     """The packed creator states."""
     return PackedStates(serving_home(settings) / "creators.sqlite")
@@ -42,7 +37,7 @@ def released_version(settings: Settings) -> str:
         NotReady: none has been released.
     """
     try:
-        return (model_folder(settings) / CHAMPION).read_text()
+        return (settings.released_models / CHAMPION).read_text()
     except FileNotFoundError:
         raise NotReady("no champion has been released: run «harmonic train», or «harmonic up»") from None
 
@@ -54,7 +49,7 @@ def released_model(settings: Settings) -> Model:
         NotReady: none has been released.
     """
     version = released_version(settings)
-    return model_of(version, Ranker.load(model_folder(settings) / version))
+    return model_of(version, Ranker.load(settings.released_models / version))
 
 
 def model_of(version: str, ranker: Ranker) -> Model:

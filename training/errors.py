@@ -1,7 +1,7 @@
 """The errors of training.
 
 TrainingError
-├── TooShort       the data do not reach over one cut-off and its horizon
+├── TooShort       the series do not reach over one cut-off and its horizon
 └── NotComparable  champion and challenger cannot be judged on the same held-out queries
 """
 
@@ -11,7 +11,7 @@ class TrainingError(Exception):
 
 
 class TooShort(TrainingError):
-    """There is no cut-off whose labels lie inside the data."""
+    """There is no cut-off whose outcome lies inside the data."""
 
 
 class NotComparable(TrainingError):

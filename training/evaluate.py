@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from models.candidates import GENERATORS
 from models.interactions import Floats
 from models.metrics import Interval, bootstrap, ndcg, paired_bootstrap, recall, reciprocal_rank
+from models.pairs import OFFSET
 from models.panel import Bools, Panel, Ranking, best_places
 
 K: Final = 20
@@ -20,10 +22,17 @@ Segment = Callable[[Panel], Bools]
 
 @dataclass(frozen=True)
 class Figures:
-    """One ranking's figures per query over all panels, each of shape (q,), and its coverage of the pools."""
+    """One ranking's figures over all panels.
+
+    Attributes:
+        per_query: metric → value per query, shape (q,).
+        coverage: share of a pool that is on some list.
+        novelty: mean −log2 of the share of active creators who use a listed trend (Zhou et al., 2010).
+    """
 
     per_query: Mapping[str, Floats]
     coverage: float
+    novelty: float
 
     def mean(self, metric: str) -> float:
         """Mean over queries, NaN without any."""
@@ -43,19 +52,39 @@ def figures(scores: Sequence[Floats], panels: Sequence[Panel], segment: Segment 
     """
     parts = [_of_panel(s, p, segment, k) for s, p in zip(scores, panels, strict=True)]
     per_query = {metric: np.concatenate([part[0][metric] for part in parts]) for metric in METRICS}
-    return Figures(per_query, float(np.mean([part[1] for part in parts])))
+    covered, novel = (float(np.mean([part[at] for part in parts])) for at in (1, 2))
+    return Figures(per_query, covered, novel)
 
 
-def _of_panel(scores: Floats, panel: Panel, segment: Segment | None, k: int) -> tuple[dict[str, Floats], float]:
+def _of_panel(scores: Floats, panel: Panel, segment: Segment | None, k: int) -> tuple[dict[str, Floats], float, float]:
     allowed = panel.allowed if segment is None else panel.allowed & segment(panel)
     adopted = (panel.grades > 0) & allowed
     asking = adopted.any(axis=1)
     places = best_places(scores[asking], allowed[asking], k)
     hits = (places >= 0) & np.take_along_axis(adopted[asking], np.maximum(places, 0), axis=1)
     wanted = adopted[asking].sum(axis=1)
-    listed = np.unique(places[places >= 0])
+    listed = places[places >= 0]
+    share = np.maximum(panel.market.column("creator_share_28d")[listed], 1e-9)
     values = {"ndcg": ndcg(hits, wanted), "recall": recall(hits, wanted), "mrr": reciprocal_rank(hits)}
-    return values, len(listed) / max(int(panel.market.recommendable.sum()), 1)
+    covered = len(np.unique(listed)) / max(int(panel.market.recommendable.sum()), 1)
+    return values, covered, float(-np.log2(share).mean()) if len(share) else 0.0
+
+
+def generator_recall(panels: Sequence[Panel], most: int = 500) -> dict[str, float]:
+    """Share of the adoptions among each generator's `most` best trends, and among those of all generators together."""
+    found: dict[str, list[float]] = {}
+    for panel in panels:
+        adopted = panel.grades > 0
+        together = np.zeros(adopted.shape, bool)
+        for at, name in enumerate(GENERATORS):
+            places = best_places(np.asarray(panel.inputs[:, :, at], float), panel.allowed, most)
+            proposed = np.zeros(adopted.shape, bool)
+            np.put_along_axis(proposed, np.maximum(places, 0), True, axis=1)
+            proposed &= panel.allowed & (panel.inputs[:, :, at] > np.log(OFFSET) + 1e-6)
+            together |= proposed
+            found.setdefault(name, []).extend(((adopted & proposed).sum(axis=1) / adopted.sum(axis=1)).tolist())
+        found.setdefault("union", []).extend(((adopted & together).sum(axis=1) / adopted.sum(axis=1)).tolist())
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def segments(established_posts: int) -> dict[str, Segment]:

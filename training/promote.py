@@ -70,7 +70,8 @@ def promote_challenger(
         refuse_seen(model, starts)
     ours, theirs = (_figures(m, panels) for m in (challenger, champion))
     gain = difference(ours, theirs, settings.metric, settings.resamples, seed, settings.confidence)
-    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {sum(map(len, panels))} held-out queries"
+    queries = sum(map(len, panels))
+    told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] on {queries} held-out queries"
     versions = f"version {challenger.version} against champion {champion.version}"
     if gain.low <= 0:
         return Verdict(

@@ -10,8 +10,9 @@ from features.lake import Lake
 from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
 from models.registry import CHAMPION, Registered, Registry
+from training.panels import Progress, held_out_panels
 from training.promote import Verdict, promote_challenger, promote_first, refuse_seen
-from training.train import Judgement, Progress, Trained, held_out_panels, judge, train
+from training.train import Judgement, Trained, judge, train
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def train_and_register(
 
 def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
     champion = registry.version(CHAMPION)
-    if champion is not None:
+    if champion is not None and registry.is_usable(champion):
         return Verdict(
             False,
             version,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from configs import RankerSettings
-from training.errors import TooShort
 
 
 @dataclass(frozen=True)
@@ -16,12 +15,14 @@ class Split:
     Attributes:
         train, validation, test: instants, UTC; validation and test may be empty when the data are short.
         final: every cut-off whose label lies inside the data, for the model that serves.
+        trained_through: end of the last training label.
     """
 
     train: tuple[datetime, ...]
     validation: tuple[datetime, ...]
     test: tuple[datetime, ...]
     final: tuple[datetime, ...]
+    trained_through: datetime
 
     @property
     def all(self) -> tuple[datetime, ...]:
@@ -32,16 +33,16 @@ class Split:
 def plan(start: datetime, as_of: datetime, settings: RankerSettings) -> Split:
     """Choose cut-offs backwards from `as_of`, all on one lattice of `cutoff_step_days`.
 
-    The latest label ends at `as_of`. Held-out cut-offs lie at least a horizon apart, so that their labels do not
-    overlap, and training cut-offs end a horizon before the first of them. Short data give up test and validation
+    The latest label ends at `as_of`. Held-out cut-offs lie at least a label's length apart, so that their labels do not
+    overlap, and training cut-offs end a label's length before the first of them. Short data give up test and validation
     cut-offs until something is left to learn from.
 
     Args:
         start: first instant with data.
         as_of: everything after it is unknown.
 
-    Raises:
-        TooShort: there is not even one cut-off to learn from.
+    Returns:
+        Empty parts where the data do not reach over one cut-off and its label.
     """
     step = timedelta(days=settings.cutoff_step_days)
     apart = -(-settings.horizon_days // settings.cutoff_step_days)
@@ -52,10 +53,8 @@ def plan(start: datetime, as_of: datetime, settings: RankerSettings) -> Split:
     most = settings.max_cutoffs + apart * (settings.test_cutoffs + settings.validation_cutoffs)
     lattice = [latest - i * step for i in range(most) if latest - i * step >= first]
     if not lattice:
-        raise TooShort(
-            f"{(as_of - start).days} days of data are too few: {settings.min_history_days} days of history and "
-            f"{settings.horizon_days} days of labels are needed"
-        )
+        return Split((), (), (), (), trained_through=start)
+    label = timedelta(days=settings.horizon_days)
     final = tuple(reversed(lattice[: settings.max_cutoffs]))
     for tests, validations in ((settings.test_cutoffs, settings.validation_cutoffs), (1, 1), (1, 0)):
         held_out = lattice[: apart * (tests + validations) : apart]
@@ -66,5 +65,6 @@ def plan(start: datetime, as_of: datetime, settings: RankerSettings) -> Split:
                 validation=tuple(reversed(held_out[tests:])),
                 test=tuple(reversed(held_out[:tests])),
                 final=final,
+                trained_through=train[0] + label,
             )
-    return Split(final, (), (), final)
+    return Split(final, (), (), final, trained_through=final[-1] + label)

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from configs import Settings
-from features.history import History
 from features.lake import Lake
-from features.materialize import known_by, write_features
+from features.materialize import known_by
 from features.store import FeatureRepository
 from models.baseline import classifier_baselines, generator_baselines, popularity_baselines
-from models.errors import TooLittleData
 from models.interactions import Floats
 from models.metrics import Interval, expected_calibration_error
-from models.moment import Moment, moment, offline
+from models.pairs import FEATURES
 from models.panel import Panel, Ranking
 from models.ranker import LEAST, Calibration, Ranker, creator_terms, fit_ranker
 from models.registry import RunRecord
 from training import report
-from training.dataset import panel
-from training.evaluate import METRICS, Figures, Segment, figures, score_panels, segments
-from training.labels import adoptions
+from training.evaluate import METRICS, Figures, Segment, figures, generator_recall, score_panels, segments
+from training.panels import Progress, build_panels, chosen, dense_from, everybody
 from training.split import Split, plan
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of the whole job that is done."""
 
 
 @dataclass(frozen=True)
@@ -78,93 +72,24 @@ def train(
     """Train the ranker, and evaluate it and its baselines on the test queries.
 
     Two rankers come of it: one that has not seen the held-out period, which is evaluated and compared, and one
-    of the same recipe trained on everything, which serves.
-
-    Raises:
-        TooLittleData: no creator adopted anything that could have been recommended.
+    of the same recipe trained on everything, which serves. Where nothing can be learned, both are the prior.
     """
     known = known_by(lake, as_of, settings)
-    split = plan(_start(known), as_of, settings.ranker)
-    panels = _panels(lake, features, known, split, settings, lambda text, share: progress(text, 0.7 * share))
+    split = plan(dense_from(known), as_of, settings.ranker)
+    panels = build_panels(lake, features, known, split, settings, lambda text, share: progress(text, 0.7 * share))
     progress("the ranker under test", 0.7)
-    learn = _chosen(panels, split.train)
-    held_out = _calibrated(fit_ranker(learn, settings.ranker), _everybody(lake, features, known, split, settings))
+    learn = chosen(panels, split.train)
+    held_out = _calibrated(fit_ranker(learn, settings.ranker), everybody(lake, features, known, split, settings))
     progress("the ranker that serves", 0.8)
-    final = fit_ranker(_chosen(panels, split.final), settings.ranker).with_calibration(held_out.calibration)
+    final = fit_ranker(chosen(panels, split.final), settings.ranker).with_calibration(held_out.calibration)
     progress("baselines and evaluation", 0.9)
-    judged, test = NOT_JUDGED, _chosen(panels, split.test)
+    judged, test = NOT_JUDGED, chosen(panels, split.test)
     if test:
-        plain = {
-            **popularity_baselines(),
-            **generator_baselines(),
-            **classifier_baselines(learn, settings.ranker.seed),
-        }
+        classifiers = classifier_baselines(learn, settings.ranker.seed) if learn else {}
+        plain = {**popularity_baselines(), **generator_baselines(), **classifiers}
         judged = judge(held_out, plain, test, settings)
     parameters = _parameters(lake, as_of, split, panels, settings)
     return Trained(_record(parameters, split, panels, held_out, final, judged), judged)
-
-
-def held_out_panels(
-    lake: Lake,
-    features: FeatureRepository,
-    as_of: datetime,
-    settings: Settings,
-    progress: Progress = lambda *_: None,
-) -> list[Panel]:
-    """The test queries of a run as of `as_of`: what serving would have ranked, and what was adopted then.
-
-    Raises:
-        TooLittleData: there is no test period, or nobody adopted anything in it.
-    """
-    known = known_by(lake, as_of, settings)
-    split = plan(_start(known), as_of, settings.ranker)
-    only = Split((), (), split.test, ())
-    panels = _panels(lake, features, known, only, settings, progress)
-    if not panels:
-        raise TooLittleData(f"the data up to {as_of:%Y-%m-%d} hold no test queries: ingest more posts")
-    return list(panels.values())
-
-
-def _panels(
-    lake: Lake,
-    features: FeatureRepository,
-    known: History,
-    split: Split,
-    settings: Settings,
-    progress: Progress,
-) -> dict[datetime, Panel]:
-    """The panel of every cut-off at which somebody adopted something."""
-    options, found = settings.ranker, {}
-    cells = options.max_cells // max(len(split.all), 1)
-    for number, cutoff in enumerate(split.all):
-        progress(f"cut-off {cutoff:%Y-%m-%d}", number / len(split.all))
-        world = moment_at(lake, features, cutoff, settings)
-        age_days = (known.as_of - cutoff).total_seconds() / 86_400 - options.label_days
-        weight = 0.5 ** (age_days / options.half_life_days)
-        made = panel(world, adoptions(known, cutoff, options.label_days), weight, cells, options.seed)
-        if made is not None:
-            found[cutoff] = made
-    return found
-
-
-def _everybody(
-    lake: Lake, features: FeatureRepository, known: History, split: Split, settings: Settings
-) -> list[Panel]:
-    """Panels of a sample of all creators, also those who adopted nothing, at the cut-off that calibrates."""
-    cutoff = max(split.validation or split.train)
-    world, labels = (
-        moment_at(lake, features, cutoff, settings),
-        adoptions(known, cutoff, settings.ranker.label_days),
-    )
-    made = panel(world, labels, 1.0, settings.ranker.max_cells // 20, settings.ranker.seed, everybody=True)
-    return [made] if made is not None else []
-
-
-def moment_at(lake: Lake, features: FeatureRepository, cutoff: datetime, settings: Settings) -> Moment:
-    """The moment of a cut-off, its features written to the store and read back through the point-in-time join."""
-    past = known_by(lake, cutoff, settings)
-    write_features(past, features, settings)
-    return moment(past, offline(features, cutoff), settings)
 
 
 def judge(ranker: Ranker, plain: Mapping[str, Ranking], panels: Sequence[Panel], settings: Settings) -> Judgement:
@@ -178,7 +103,9 @@ def judge(ranker: Ranker, plain: Mapping[str, Ranking], panels: Sequence[Panel],
     metrics = _metrics(intervals, found) | {"test.ranker.calibration_error": expected_calibration_error(said, came)}
     return Judgement(
         figures=found,
-        metrics=metrics | _segment_metrics(scores["ranker"], panels, segments(settings.ranker.established_posts)),
+        metrics=metrics
+        | {f"test.{name}.recall500": share for name, share in generator_recall(panels).items()}
+        | _segment_metrics(scores["ranker"], panels, segments(settings.ranker.established_posts)),
         table=report.comparison_table(intervals, {name: f.coverage for name, f in found.items()}),
         drawings={"calibration.png": report.calibration_figure(said, came)},
         curve=_learning_curve(ranker, panels),
@@ -199,6 +126,8 @@ def _linear_stage(ranker: Ranker) -> Ranking:
 
 def _calibrated(ranker: Ranker, everybody: Sequence[Panel]) -> Ranker:
     """The ranker with its probabilities fitted to what creators did, also those who adopted nothing."""
+    if not everybody:
+        return ranker
     raw, terms, came = _outcomes(ranker, everybody)
     return ranker.with_calibration(Calibration.fit(raw, terms, came))
 
@@ -223,8 +152,6 @@ def _record(
     final: Ranker,
     judged: Judgement,
 ) -> RunRecord:
-    some = panels[max(panels)]
-    example = final.best(some.market, some.creators[0], some.inputs[0].astype(float), some.allowed[0], 5)
     return RunRecord(
         parameters=parameters,
         metrics=judged.metrics,
@@ -238,9 +165,17 @@ def _record(
         curve={"test.ndcg20_by_trees": judged.curve},
         ranker=final,
         held_out_ranker=held_out,
-        trained_through=max(split.train) + timedelta(days=int(str(parameters["ranker.label_days"]))),
-        example=example.features,
+        trained_through=split.trained_through,
+        example=_example(final, panels),
     )
+
+
+def _example(ranker: Ranker, panels: Mapping[datetime, Panel]) -> Floats:
+    """A few rows of the trees' features, shape (m, len(FEATURES)); a row of zeros where there is no query."""
+    if not panels:
+        return np.zeros((1, len(FEATURES)))
+    some = panels[max(panels)]
+    return ranker.best(some.market, some.creators[0], some.inputs[0].astype(float), some.allowed[0], 5).features
 
 
 def _intervals(found: Figures, settings: Settings) -> dict[str, Interval]:
@@ -251,7 +186,7 @@ def _intervals(found: Figures, settings: Settings) -> dict[str, Interval]:
 def _metrics(intervals: Mapping[str, Mapping[str, Interval]], found: Mapping[str, Figures]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name, by_metric in intervals.items():
-        metrics[f"test.{name}.coverage"] = found[name].coverage
+        metrics[f"test.{name}.coverage"], metrics[f"test.{name}.novelty"] = found[name].coverage, found[name].novelty
         for metric, interval in by_metric.items():
             metrics[f"test.{name}.{metric}"] = interval.mean
             metrics[f"test.{name}.{metric}.low"], metrics[f"test.{name}.{metric}.high"] = (
@@ -282,23 +217,14 @@ def _parameters(
         "train_cutoffs": _dates(split.train),
         "validation_cutoffs": _dates(split.validation),
         "test_cutoffs": _dates(split.test),
-        "train_queries": sum(len(p) for p in _chosen(panels, split.train)),
-        "test_queries": sum(len(p) for p in _chosen(panels, split.test)),
+        "train_queries": sum(len(p) for p in chosen(panels, split.train)),
+        "test_queries": sum(len(p) for p in chosen(panels, split.test)),
         **{f"ranker.{k}": v for k, v in options.model_dump(exclude={"linear", "trees"}).items()},
         **{f"linear.{k}": v for k, v in options.linear.model_dump().items()},
         **{f"trees.{k}": v for k, v in options.trees.model_dump().items()},
         **{f"candidates.{k}": v for k, v in settings.candidates.model_dump().items()},
         "posts_known": settings.lake.posts_known,
     }
-
-
-def _chosen(panels: Mapping[datetime, Panel], cutoffs: Sequence[datetime]) -> list[Panel]:
-    return [panels[cutoff] for cutoff in cutoffs if cutoff in panels]
-
-
-def _start(known: History) -> datetime:
-    """The instant from which data are dense: before it lies half a percent of the posts."""
-    return datetime.fromtimestamp(float(np.quantile(known.posts["created"], 0.005)) / 1e6, tz=UTC)
 
 
 def _dates(cutoffs: Sequence[datetime]) -> str:

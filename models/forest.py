@@ -1,0 +1,77 @@
+"""LambdaRank trees that correct a first stage: fitted from its score on, several seeds averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.interactions import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled candidates, query after query.
+
+    Attributes:
+        features: shape (m, f).
+        grades: 0 not wanted, higher is better, shape (m,).
+        start: the first stage's score, which the trees add to, shape (m,).
+        sizes: candidates of each query, shape (q,).
+        weights: of each candidate's query, shape (m,); None weighs all alike.
+    """
+
+    features: Floats
+    grades: Ints
+    start: Floats
+    sizes: Ints
+    weights: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Fitted trees.
+
+    Attributes:
+        boosters: `lightgbm.Booster`s whose mean is taken; none correct nothing.
+    """
+
+    boosters: tuple[Any, ...] = ()
+
+    def correction(self, features: Floats, threads: int = 0) -> Floats:
+        """What the trees add to the first stage's score, shape (m,); `threads` 0 means all cores."""
+        if not self.boosters or len(features) == 0:
+            return np.zeros(len(features))
+        each = [booster.predict(features, raw_score=True, num_threads=threads) for booster in self.boosters]
+        return np.asarray(np.mean(each, axis=0))
+
+
+def fit_forest(
+    examples: Examples, names: Sequence[str], lightgbm: Mapping[str, Any], seeds: Sequence[int], most_grade: int = 4
+) -> Forest:
+    """LambdaRank (Burges, 2010) starting from the first stage's score; one booster a seed.
+
+    Args:
+        examples: at least one query.
+        names: of the features, shape (f,).
+        lightgbm: parameters; `n_estimators` is the number of rounds.
+        seeds: of bagging and feature sampling.
+        most_grade: the highest grade; a grade is its own gain.
+    """
+    import lightgbm as gbm
+
+    parameters = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
+    parameters |= {"force_row_wise": True, "label_gain": list(range(most_grade + 1))} | dict(lightgbm)
+    rounds = int(parameters.pop("n_estimators"))
+    data = gbm.Dataset(
+        examples.features,
+        examples.grades,
+        group=examples.sizes,
+        weight=examples.weights,
+        init_score=examples.start,
+        feature_name=list(names),
+        free_raw_data=False,
+    )
+    return Forest(tuple(gbm.train(parameters | {"seed": seed}, data, rounds) for seed in seeds))

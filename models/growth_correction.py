@@ -1,0 +1,106 @@
+"""What past forecasts teach: trees that learn the error of the filter's median in units of its own uncertainty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from configs import GrowthCorrectionSettings
+from models.growth_projection import LEVELS, MEDIAN
+from models.public_counts import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOW: Final = int(np.flatnonzero(LEVELS == 0.1)[0])
+HIGH: Final = int(np.flatnonzero(LEVELS == 0.9)[0])
+NORMAL_80: Final = 2.56
+"""Width of the central 80 % of a normal distribution, in standard deviations."""
+
+LARGEST_ERROR: Final = 4.0
+BENDS: Final = ((1, 3), (2, 7), (3, 14), (7, 28))
+LEAST_SLOPE: Final = 2e-4
+
+
+def uncertainty(quantiles: Floats, half: Floats) -> Floats:
+    """The unit in which errors are learned and forecasts are alike, shape (rows,).
+
+    Args:
+        quantiles: of log growth at `LEVELS`, shape (rows, levels).
+        half: half a rounding cell ÷ count, shape (rows,).
+    """
+    return np.asarray((quantiles[:, HIGH] - quantiles[:, LOW]) / NORMAL_80 + 0.3 * half + 1e-4)
+
+
+def correction_features(rows: pd.DataFrame, quantiles: Floats, horizon: int) -> Floats:
+    """Scale-free features, shape (rows, features); NaN where a window is too short.
+
+    Args:
+        rows: of a `GrowthPanel`.
+        quantiles: at `LEVELS`, shape (rows, levels).
+    """
+    half, rate = rows["half"].to_numpy(), rows["rate"].to_numpy()
+    scale, median = uncertainty(quantiles, half), quantiles[:, MEDIAN]
+    slopes = {int(name[6:]): rows[name].to_numpy() for name in rows.columns if name.startswith("slope_")}
+    state = [
+        median / scale,
+        np.log(scale),
+        rate * horizon / scale,
+        np.log(np.abs(rate) + 1e-5),
+        np.sign(rate),
+        rows["rate_sd"].to_numpy() * horizon / scale,
+        rows["level"].to_numpy() / scale,
+        half / scale,
+        np.log(rows["count"].to_numpy()),
+        np.log1p(rows["age_days"].to_numpy()),
+        (quantiles[:, HIGH] + quantiles[:, LOW] - 2 * median) / scale,
+        np.clip(rows["line"].to_numpy() / scale, -5, 5),
+        (rows["trend_type"] == "sound").to_numpy(dtype=np.float64),
+    ]
+    paces = [np.clip((slope * horizon - median) / scale, -10, 10) for slope in slopes.values()]
+    bends = [
+        np.clip(slopes[short] / (np.abs(slopes[long]) + LEAST_SLOPE), -5, 5)
+        for short, long in BENDS
+        if short in slopes and long in slopes
+    ]
+    return np.column_stack([*state, *paces, *bends])
+
+
+def corrections(
+    features: Floats,
+    error: Floats,
+    scale: Floats,
+    age_days: Floats,
+    now: Floats,
+    settings: GrowthCorrectionSettings,
+) -> Floats:
+    """The shift of the median for each row of `now`, in units of its own scale, shape (rows of now,).
+
+    Args:
+        features: of the resolved forecasts, shape (n, features).
+        error: what happened − their median, shape (n,).
+        scale: their uncertainty, shape (n,).
+        age_days: how long ago they were made, shape (n,).
+        now: features of the forecasts to correct.
+
+    Returns:
+        Zeros while there are fewer than `least_examples` resolved forecasts.
+    """
+    if len(error) < settings.least_examples or len(now) == 0:
+        return np.zeros(len(now))
+    import lightgbm
+
+    parameters: dict[str, Any] = {
+        "objective": "l1",
+        "verbosity": -1,
+        "num_threads": 1,
+        "seed": 0,
+        "deterministic": True,
+    }
+    parameters |= {"force_col_wise": True} | settings.lightgbm
+    rounds = int(parameters.pop("n_estimators"))
+    weight = np.sqrt(scale) * 0.5 ** (age_days / settings.half_life_days)
+    data = lightgbm.Dataset(features, np.clip(error / scale, -LARGEST_ERROR, LARGEST_ERROR), weight=weight)
+    booster = lightgbm.train(parameters, data, rounds)
+    return np.asarray(settings.strength * booster.predict(now, num_threads=1))

@@ -1,0 +1,96 @@
+"""The interval of a forecast: as much of the filter's own distribution as would have covered the recent past.
+
+A conformal calibration whose score is the smallest central level that covers what happened, weighted towards recent
+and similar forecasts (after Barber, Candès, Ramdas and Tibshirani, 2023, without their finite-sample term).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs import GrowthIntervalSettings
+from models.growth_projection import LEVELS, MEDIAN
+from models.public_counts import Flags, Floats
+
+EDGE = 1e-9
+"""How far an interval reaches past its quantiles, so that a count that lands on one is inside."""
+
+
+def needed_levels(quantiles: Floats, growth: Floats) -> Floats:
+    """The smallest central level at which a distribution covers what happened; NaN where that is unknown.
+
+    Args:
+        quantiles: at `LEVELS`, shape (rows, levels).
+        growth: shape (rows,).
+    """
+    needed = np.where(np.isnan(growth), np.nan, 1.0)
+    for k in range(MEDIAN + 1):
+        inside = (quantiles[:, k] - EDGE <= growth) & (growth <= quantiles[:, -1 - k] + EDGE)
+        needed = np.where(inside, 1 - 2 * LEVELS[k] if k < MEDIAN else 0.0, needed)
+    return needed
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Forecasts of which time has shown what they were worth, each attribute of shape (n,).
+
+    Attributes:
+        needed: the level that would have covered what happened.
+        log_scale: log of the forecast's uncertainty.
+        age_days: how long ago it was made.
+        same_type: whether it was of the trend type in question.
+        is_settled: whether its trend was listed three days before.
+    """
+
+    needed: Floats
+    log_scale: Floats
+    age_days: Floats
+    same_type: Flags
+    is_settled: Flags
+
+
+def calibrated_levels(
+    resolved: Resolved, log_scale: Floats, is_settled: Flags, settings: GrowthIntervalSettings
+) -> Floats:
+    """Per forecast, the central level that would have covered the wanted share of the resolved ones like it.
+
+    Args:
+        log_scale: log uncertainty of the forecasts, shape (m,).
+        is_settled: whether their trends were listed three days before, shape (m,).
+    """
+    values = np.append(resolved.needed, settings.prior_level)
+    order = np.argsort(values, kind="stable")
+    base = 0.5 ** (resolved.age_days / settings.half_life_days)
+    base = base * np.where(resolved.same_type, 1.0, settings.other_type)
+    levels = np.empty(len(log_scale))
+    for row, (scale, settled) in enumerate(zip(log_scale, is_settled, strict=True)):
+        near = np.exp(-0.5 * ((resolved.log_scale - scale) / settings.bandwidth) ** 2)
+        alike = np.where(resolved.is_settled == settled, 1.0, settings.other_age)
+        weight = np.append(base * near * alike, settings.prior_weight)[order]
+        levels[row] = nearest_quantile(values[order], weight, settings.coverage)
+    return levels
+
+
+def nearest_quantile(values: Floats, weight: Floats, share: float) -> float:
+    """The value up to which the weight comes nearest to `share` of all; equal values count as one step.
+
+    Args:
+        values: ascending.
+    """
+    last = np.append(values[1:] > values[:-1], True)
+    reached = np.cumsum(weight)[last] / weight.sum()
+    return float(values[last][np.abs(reached - share).argmin()])
+
+
+def central_interval(quantiles: Floats, levels: Floats) -> tuple[Floats, Floats]:
+    """Low and high end of the central part of each distribution, interpolated between its quantiles.
+
+    Args:
+        quantiles: at `LEVELS`, shape (rows, levels).
+        levels: the central part, 0 to 1, shape (rows,).
+    """
+    low = np.array([np.interp(0.5 - c / 2, LEVELS, q) for c, q in zip(levels, quantiles, strict=True)])
+    high = np.array([np.interp(0.5 + c / 2, LEVELS, q) for c, q in zip(levels, quantiles, strict=True)])
+    return low - EDGE, high + EDGE

@@ -1,0 +1,177 @@
+"""One row per trend and day: what was known of its growth at the end of that day, and the growth that followed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from configs import ForecastSettings
+from models.growth_projection import LEVELS, Shocks, growth_quantiles
+from models.particle_filter import Cloud, RatePrior, follow
+from models.public_counts import DAY_US, Floats, Ints, PublicCounts
+from models.replicas import Anchors, find_anchors
+from models.robust_line import Lines, trailing_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[str, float], None]
+
+LEVEL_WINDOW_DAYS: Final = 7
+RESTING_PARTICLES: Final = 500
+REPORT_EVERY: Final = 20
+
+
+def quiet(_step: str, _share: float) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True)
+class GrowthPanel:
+    """Rows in order of trend and day; no row looks past its day.
+
+    Attributes:
+        rows: trend_type, trend_id, day (since 1970), at_us (of the day's last count), count, half (half a rounding
+            cell ÷ count), age_days, exact, is_settled (listed three days before), rate (median) and rate_sd of the
+            particles, level (their mean log count above the shown one), slope_<days> and line (the 7-day line's
+            level above the shown count).
+        quantiles: of log growth at `LEVELS`, shape (horizons, rows, levels).
+        horizons: days, ascending.
+        resting: row → a few of its particles, for rows after which the trend was not seen on the next day.
+    """
+
+    rows: pd.DataFrame
+    quantiles: Floats
+    horizons: tuple[int, ...]
+    resting: Mapping[int, Cloud]
+
+    def of_types(self, trend_types: Sequence[str]) -> GrowthPanel:
+        """The rows of these trend types only."""
+        kept = np.flatnonzero(self.rows["trend_type"].isin(trend_types))
+        place = {int(row): place for place, row in enumerate(kept)}
+        resting = {place[row]: cloud for row, cloud in self.resting.items() if row in place}
+        rows = self.rows.iloc[kept].reset_index(drop=True)
+        return GrowthPanel(rows, self.quantiles[:, kept], self.horizons, resting)
+
+    def growth(self, horizon: int) -> Floats:
+        """Log growth of the shown count over the horizon, NaN where its last day has no count, shape (rows,)."""
+        later = self._row_of(horizon)
+        log_count = np.log(self.rows["count"].to_numpy())
+        return np.where(later >= 0, log_count[later] - log_count, np.nan)
+
+    def _row_of(self, days: int) -> Ints:
+        return row_after(self.rows["trend_number"].to_numpy(), self.rows["day"].to_numpy(), days)
+
+
+def row_after(trend: Ints, day: Ints, days: int) -> Ints:
+    """Row of the same trend `days` later (earlier where negative), −1 where there is none; rows in order of both."""
+    span = int(day.max(initial=0) - day.min(initial=0)) + 2 * abs(days) + 2
+    key = trend * span + (day - day.min(initial=0)) + abs(days)
+    at = np.minimum(np.searchsorted(key, key + days), max(len(key) - 1, 0))
+    return np.where(key[at] == key + days, at, -1)
+
+
+def build_panel(
+    counts: PublicCounts,
+    horizons: Sequence[int],
+    settings: ForecastSettings,
+    particles: int,
+    progress: Progress = quiet,
+) -> GrowthPanel:
+    """Run the filter over every trend.
+
+    Args:
+        horizons: days.
+        particles: per trend.
+        progress: told every few trends.
+    """
+    ends = counts.day_ends
+    windows = sorted({*settings.slope_windows_days, LEVEL_WINDOW_DAYS, settings.filter.line_days})
+    lines = {window: trailing_lines(counts, ends, window) for window in windows}
+    anchors = find_anchors(counts, ends, lines[settings.filter.line_days])
+    run = _Run(counts, anchors, tuple(sorted(set(horizons))), settings, particles)
+    firsts = np.searchsorted(ends, counts.starts)
+    for trend in range(len(counts)):
+        run.add(trend, int(firsts[trend]))
+        if trend % REPORT_EVERY == 0:
+            progress("following public counts", trend / len(counts))
+    rows = _facts(counts, ends, lines, settings.slope_windows_days)
+    rows = rows.assign(rate=run.state[0], rate_sd=run.state[1], level=run.state[2])
+    return GrowthPanel(rows, run.quantiles, run.horizons, run.resting)
+
+
+class _Run:
+    """The filter over all trends, and what it leaves at each day end."""
+
+    def __init__(
+        self,
+        counts: PublicCounts,
+        anchors: Anchors,
+        horizons: tuple[int, ...],
+        settings: ForecastSettings,
+        particles: int,
+    ) -> None:
+        self.counts, self.anchors, self.horizons = counts, anchors, horizons
+        self.settings, self.particles = settings, particles
+        self.shocks = Shocks.draw(particles, horizons[-1], settings.filter, settings.seed)
+        self.ends = counts.day_ends
+        self.state = np.zeros((3, len(self.ends)))
+        self.quantiles = np.zeros((len(horizons), len(self.ends), len(LEVELS)))
+        self.resting: dict[int, Cloud] = {}
+
+    def add(self, trend: int, first_row: int) -> None:
+        """Follow one trend; its random numbers come from its name."""
+        name = f"{self.counts.trend_types[trend]}:{self.counts.trend_ids[trend]}"
+        rng = np.random.Generator(np.random.SFC64([self.settings.seed, zlib.crc32(name.encode())]))
+        prior = RatePrior.of_type(self.counts.trend_types[trend], self.settings.prior)
+        for row, cloud in follow(
+            self.counts, trend, self.anchors, first_row, self.settings.filter, prior, self.particles, rng
+        ):
+            self._keep(row, cloud)
+
+    def _keep(self, row: int, cloud: Cloud) -> None:
+        k = self.ends[row]
+        log_now, anchor = float(np.log(self.counts.counts[k])), self.anchors[row]
+        self.state[:, row] = np.median(cloud.rate), cloud.rate.std(), cloud.level.mean() - log_now
+        self.quantiles[:, row] = growth_quantiles(
+            cloud,
+            log_now,
+            self.horizons,
+            self.shocks,
+            self.settings.filter,
+            (anchor.offset, anchor.share),
+            bool(self.counts.is_exact[k]),
+        )
+        if self._rests(row):
+            some = np.linspace(0, self.particles - 1, min(RESTING_PARTICLES, self.particles)).astype(np.int64)
+            self.resting[row] = Cloud(cloud.level[some], cloud.rate[some])
+
+    def _rests(self, row: int) -> bool:
+        k = self.ends[row]
+        last = k + 1 == self.counts.starts[self.counts.trend[k] + 1]
+        return bool(last or self.counts.day[k + 1] > self.counts.day[k] + 1)
+
+
+def _facts(counts: PublicCounts, ends: Ints, lines: Mapping[float, Lines], windows: Sequence[int]) -> pd.DataFrame:
+    import pandas as pd
+
+    trend, log_count = counts.trend[ends], np.log(counts.counts[ends])
+    columns = {
+        "trend_type": np.array(counts.trend_types, dtype=object)[trend],
+        "trend_id": np.array(counts.trend_ids, dtype=object)[trend],
+        "trend_number": trend,
+        "day": counts.day[ends],
+        "at_us": counts.at_us[ends],
+        "count": counts.counts[ends],
+        "half": 0.5 * counts.cell[ends] / counts.counts[ends],
+        "age_days": (counts.at_us[ends] - counts.at_us[counts.starts[trend]]) / DAY_US,
+        "exact": counts.is_exact[ends],
+        "is_settled": row_after(trend, counts.day[ends], -3) >= 0,
+        "line": lines[LEVEL_WINDOW_DAYS].level - log_count,
+    }
+    columns |= {f"slope_{window}": lines[window].slope for window in windows}
+    return pd.DataFrame(columns)
