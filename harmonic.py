@@ -16,9 +16,11 @@ import typer
 import configs
 
 if TYPE_CHECKING:
+    from features.ingest import Progress as IngestProgress
     from features.lake import Lake
     from features.store import FeatureRepository
     from models.registry import Registry
+    from serving.publish import Published
     from training.run import Outcome
 
 app = typer.Typer(
@@ -49,19 +51,21 @@ NOT_PROMOTED = 3
 class Workspace:
     """The lake, the feature store and the registry of these settings, each opened when first used."""
 
-    def __init__(self) -> None:
-        self.settings = configs.current()
+    def __init__(self, settings: configs.Settings | None = None) -> None:
+        self.settings = settings or configs.current()
         self._features: FeatureRepository | None = None
         self._registry: Registry | None = None
 
     @property
     def lake(self) -> Lake:
+        """Where metrics are kept."""
         from features.lake import Lake
 
         return Lake(self.settings.home / "lake", self.settings.lake.memory_limit)
 
     @property
     def features(self) -> FeatureRepository:
+        """The feature store, its definitions applied."""
         if self._features is None:
             from features.store import FeatureRepository
 
@@ -71,6 +75,7 @@ class Workspace:
 
     @property
     def registry(self) -> Registry:
+        """Runs and registered models."""
         if self._registry is None:
             from models.registry import Registry
 
@@ -78,6 +83,7 @@ class Workspace:
         return self._registry
 
     def instant(self, as_of: datetime | None) -> datetime:
+        """An instant in UTC; the latest in the lake where none is given."""
         from features.materialize import latest_instant
 
         if as_of is None:
@@ -97,11 +103,7 @@ def up(
     What is there already is reused. Examples: `harmonic up` · `harmonic up --data metrics/`
     """
     work = Workspace()
-    _fill_lake(work, data)
-    as_of = work.instant(None)
-    if not (_serving_folder(work, "model") / "champion").exists():
-        _report_training(_train(work, as_of))
-    _publish(work, as_of)
+    prepare(work, data)
     _serve(work, once=once)
 
 
@@ -139,8 +141,11 @@ def simulate(
 
     Example: `harmonic simulate --creators 1000 --trends 2000 --days 180 --out world/`
     """
-    rows = _simulate(creators, trends, days, seed, out)
-    _print_json(rows) if as_json else _say(f"wrote {rows['videos']:,} observations of posts to {out}")
+    from features.simulated import write_world
+
+    size = configs.SimulatorSettings(creators=creators, trends=trends, days=days, seed=seed)
+    rows = write_world(size, out)
+    _print_json({"videos": rows, "out": out}) if as_json else _say(f"wrote {rows:,} observations of posts to {out}")
 
 
 @app.command()
@@ -151,7 +156,12 @@ def materialize(as_of: AsOf = None, as_json: AsJson = False) -> None:
     """
     work = Workspace()
     published = _publish(work, work.instant(as_of))
-    _print_json(published) if as_json else _say(f"published {published['trends']:,} trends as {published['market']}")
+    if as_json:
+        _print_json(vars(published))
+    elif published.trends is None:
+        _say(f"{published.market} is published already")
+    else:
+        _say(f"published {published.trends:,} trends as {published.market}")
 
 
 @app.command()
@@ -187,7 +197,7 @@ def evaluate(as_of: AsOf = None, as_json: AsJson = False) -> None:
     champion = work.registry.load(CHAMPION)
     with _progress("evaluate") as told:
         judged = judge(work.lake, work.features, champion, work.instant(as_of), work.settings, told)
-    _print_json(judged.metrics) if as_json else _say(judged.table)
+    _print_json(judged.metrics) if as_json else _say(judged.summary)
 
 
 @app.command()
@@ -209,7 +219,6 @@ def promote(as_of: AsOf = None, as_json: AsJson = False) -> None:
             datetime.now(UTC),
             told,
         )
-    _release(work)
     _print_json(
         {"promoted": verdict.promoted, "version": verdict.version, "message": verdict.message}
     ) if as_json else _say(verdict.message)
@@ -223,9 +232,10 @@ def rollback(as_json: AsJson = False) -> None:
 
     Example: `harmonic rollback`
     """
+    from training.run import rollback as go_back
+
     work = Workspace()
-    version = work.registry.rollback(datetime.now(UTC))
-    _release(work)
+    version = go_back(work.registry, work.settings, datetime.now(UTC))
     _print_json({"champion": version}) if as_json else _say(f"version {version} is champion again")
 
 
@@ -336,74 +346,62 @@ def offline(
             _say(f"{name:>28}  {value}")
 
 
+def prepare(work: Workspace, data: Path | None = None) -> None:
+    """Everything between nothing and serving, where it has not been done yet: ingest, train and publish.
+
+    Args:
+        work: what to work on.
+        data: metrics to ingest; without any, a simulated world fills an empty lake.
+    """
+    from serving.assemble import has_model
+
+    _fill_lake(work, data)
+    as_of = work.instant(None)
+    if not has_model(work.settings):
+        _report_training(_train(work, as_of))
+    _publish(work, as_of)
+
+
 def _fill_lake(work: Workspace, data: Path | None) -> None:
     """Ingest the given data; without any, and with an empty lake, a simulated world."""
+    from features.simulated import make_way, stand_in
+
     if data is not None:
-        _set_simulation_aside(work)
+        if data.exists() and (aside := make_way(work.settings.home)):
+            _say(f"the simulated world makes way for your data; it is kept in {aside}")
         report = _ingest(work, [data])
         _say(f"ingested {report['rows']:,} rows, {report['new']:,} new")
     elif work.lake.latest_at() is None:
-        world = work.settings.home / "world"
         _say("no data yet: simulating a world of creators and trends")
-        _simulate(400, 600, 120, 0, world)
-        report = _ingest(work, [world])
-        (work.settings.home / SIMULATED).write_text("the lake holds the simulated world and nothing else\n")
-        _say(f"ingested {report['rows']:,} rows, {report['new']:,} new")
-
-
-SIMULATED = "simulated"
-
-
-def _set_simulation_aside(work: Workspace) -> None:
-    """Real data must not mix with the simulated world: where the lake holds only that, keep it in a folder aside."""
-    home = work.settings.home
-    if not (home / SIMULATED).exists():
-        return
-    aside = home / "simulated-world"
-    aside.mkdir(exist_ok=True)
-    for name in ("lake", "feast", "mlflow", "serving", "world", SIMULATED):
-        if (home / name).exists():
-            (home / name).replace(aside / name)
-    _say(f"the simulated world makes way for your data; it is kept in {aside}")
+        with _ingest_progress() as told:
+            made = stand_in(work.lake, work.settings, datetime.now(UTC), told)
+        _say(f"ingested {made.rows:,} rows, {made.new:,} new" if made else "the lake has been filled meanwhile")
 
 
 def _ingest(work: Workspace, paths: list[Path]) -> dict[str, Any]:
-    from features.ingest import Progress, ingest
+    from features.ingest import ingest
+    from features.simulated import no_longer_only
 
-    with _progress("ingest") as told:
-
-        def step(p: Progress) -> None:
-            told(f"{p.file.name}: {p.rows:,} rows", (p.files_done + p.fraction) / max(p.files, 1))
-
-        report = ingest(paths, work.lake, datetime.now(UTC), work.settings.lake.batch_rows, step)
-    if paths and (marker := work.settings.home / SIMULATED).exists() and report.new:
-        marker.unlink()
+    with _ingest_progress() as told:
+        report = ingest(paths, work.lake, datetime.now(UTC), work.settings.lake.batch_rows, told)
+    if report.new:
+        no_longer_only(work.settings.home)
     return report.to_dict()
 
 
-def _simulate(creators: int, trends: int, days: int, seed: int, out: Path) -> dict[str, Any]:
-    from features.sources.simulated_files import write
-    from features.sources.simulator import WorldSpec, simulate
-
-    spec = WorldSpec(creators=creators, trends=trends, days=days, seed=seed, start=datetime(2025, 1, 1, tzinfo=UTC))
-    world = simulate(spec)
-    write(world, out)
-    return {
-        "videos": world.videos.num_rows,
-        "trend_snapshots": world.trend_snapshots.num_rows,
-        "out": str(out),
-    }
+@contextmanager
+def _ingest_progress() -> Iterator[Callable[[IngestProgress], None]]:
+    with _progress("ingest") as told:
+        yield lambda p: told(f"{p.file.name}: {p.rows:,} rows", (p.files_done + p.fraction) / max(p.files, 1))
 
 
 def _train(work: Workspace, as_of: datetime) -> Outcome:
     from training.run import train_and_register
 
     with _progress("train") as told:
-        outcome = train_and_register(
+        return train_and_register(
             work.lake, work.features, work.registry, as_of, work.settings, datetime.now(UTC), told
         )
-    _release(work)
-    return outcome
 
 
 def _report_training(outcome: Outcome) -> None:
@@ -411,37 +409,11 @@ def _report_training(outcome: Outcome) -> None:
     _say(outcome.verdict.message)
 
 
-def _release(work: Workspace) -> None:
-    from models.registry import CHAMPION
+def _publish(work: Workspace, as_of: datetime) -> Published:
+    from serving.publish import materialize_and_publish
 
-    if work.registry.version(CHAMPION) is not None:
-        work.registry.release(CHAMPION, _serving_folder(work, "model"))
-
-
-def _serving_folder(work: Workspace, name: str) -> Path:
-    return work.settings.home / "serving" / name
-
-
-def _publish(work: Workspace, as_of: datetime) -> dict[str, Any]:
-    """Materialise and publish, unless this very state of the lake is published already."""
-    from features.materialize import known_by, write_features
-    from serving.assemble import market_folder
-    from serving.publish import publish_market
-    from serving.snapshot import is_current
-
-    version = f"{as_of:%Y%m%dT%H%M%S}-{work.lake.fingerprint()[:12]}"
-    if is_current(market_folder(work.settings), version):
-        return {"market": version, "as_of": as_of, "trends": None}
     with _progress("materialize") as told:
-        told("features", 0.1)
-        history = known_by(work.lake, as_of, work.settings)
-        write_features(history, work.features, work.settings)
-        work.features.materialize(
-            as_of, lambda view, done, rows: told(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1))
-        )
-        told("publish", 0.9)
-        trends = publish_market(history, work.features, work.settings, version)
-    return {"market": version, "as_of": as_of, "trends": trends}
+        return materialize_and_publish(work.lake, work.features, as_of, work.settings, told)
 
 
 def _model_before(work: Workspace, as_of: datetime) -> Any:

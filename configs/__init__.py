@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_DIR = Path(__file__).parent
-SECTIONS = ("simulator", "trends", "candidates", "ranker", "forecast", "promotion", "serving")
+SECTIONS = ("simulator", "trends", "candidates", "ranker", "forecast", "benchmark", "promotion", "serving")
 
 
 class SettingsError(ValueError):
@@ -213,7 +213,6 @@ class GrowthIntervalSettings(Section):
     """How the forecast's interval is calibrated on past forecasts."""
 
     coverage: float = Field(gt=0, lt=1)
-    prior_level: float = Field(ge=0, lt=1)
     prior_weight: float = Field(gt=0)
     half_life_days: float = Field(gt=0)
     bandwidth: float = Field(gt=0)
@@ -241,6 +240,47 @@ class ForecastSettings(Section):
     prior: GrowthPriorSettings
     correction: GrowthCorrectionSettings
     interval: GrowthIntervalSettings
+
+
+class BenchmarkWalkSettings(Section):
+    """The damped walk of several lengths: its degree exponents and lengths."""
+
+    steps: int = Field(gt=0)
+    damping: float = Field(gt=0, le=1)
+    trend_exponent: float = Field(ge=0)
+    creator_exponent: float = Field(ge=0)
+
+
+class BenchmarkContentSettings(Section):
+    """How image and audio vectors are joined, and how much their neighbours count."""
+
+    weights: dict[str, float]
+    power: float = Field(gt=0)
+    share: float = Field(ge=0)
+    neighbours: int = Field(gt=0)
+
+
+class BenchmarkTreeSettings(Section):
+    """The trees that correct the first stage's shortlists."""
+
+    shortlist: int = Field(gt=0)
+    learned: int = Field(gt=0)
+    least_queries: int = Field(ge=0)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    lightgbm: dict[str, Any]
+
+
+class BenchmarkSettings(Section):
+    """`benchmark.yaml`: the recipe of the public micro-video benchmark."""
+
+    seed: int = Field(ge=0)
+    folds: int = Field(gt=1)
+    label_exponent: float = Field(ge=0)
+    top_n: int = Field(gt=0)
+    scale: float = Field(gt=0)
+    walk: BenchmarkWalkSettings
+    content: BenchmarkContentSettings
+    trees: BenchmarkTreeSettings
 
 
 class PromotionSettings(Section):
@@ -281,6 +321,7 @@ class Settings(BaseSettings):
     candidates: CandidateSettings
     ranker: RankerSettings
     forecast: ForecastSettings
+    benchmark: BenchmarkSettings
     promotion: PromotionSettings
     serving: ServingSettings
 

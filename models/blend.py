@@ -48,7 +48,12 @@ class Blend:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the trees' features."""
-        return ("stage_one", "place", "history", *(f"{g}_{part}" for g in self.generators for part in ("share", "place")))
+        return (
+            "stage_one",
+            "place",
+            "history",
+            *(f"{g}_{part}" for g in self.generators for part in ("share", "place")),
+        )
 
     @property
     def directions(self) -> list[int]:

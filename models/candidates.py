@@ -150,14 +150,11 @@ class NeighbourCandidates:
 
     def fit(self, interactions: Interactions) -> Latent:
         """See `Candidates.fit`."""
-        from scipy.sparse.linalg import svds
-
         used = interactions.used
         by_creator = _inverse(np.maximum(_sums(used, axis=1), 1), 0.5)
         by_trend = _inverse(_sums(used, axis=0), 0.5)
         rank = min(self.dimensions, min(used.shape) - 1)
-        _, _, directions = svds(by_creator @ used @ by_trend, k=rank, v0=np.ones(min(used.shape)))
-        words = np.asarray(by_trend @ directions.T)
+        words = np.asarray(by_trend @ _right_directions((by_creator @ used @ by_trend).tocsr(), rank))
         vectors = np.asarray(used @ words)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         recent = interactions.recent(self.half_life_days)[:, interactions.targets]
@@ -201,6 +198,20 @@ def _sums(matrix: sp.csr_matrix, axis: int) -> Floats:
 
 def _inverse(values: Floats, power: float = 1.0) -> sp.dia_matrix:
     return sp.diags(np.where(values > 0, np.maximum(values, 1e-12) ** -power, 0.0))
+
+
+def _right_directions(matrix: sp.csr_matrix, rank: int) -> Floats:
+    """The leading right singular vectors, shape (v, rank); `svds` would leave ARPACK's restarts to chance."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    short = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T.tocsr()
+    side = short.shape[1]
+    gram = LinearOperator((side, side), matvec=lambda x: short.T @ (short @ x), dtype=np.float64)
+    _, vectors = eigsh(gram, k=rank, v0=np.ones(side), rng=0)
+    if short is matrix:
+        return np.asarray(vectors)
+    right = np.asarray(short @ vectors)
+    return np.asarray(right / np.maximum(np.linalg.norm(right, axis=0), 1e-9))
 
 
 def _without_self(matrix: sp.spmatrix, targets: Ints) -> sp.csr_matrix:

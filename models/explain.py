@@ -48,6 +48,8 @@ class Explainer:
         total = np.zeros(features.shape)
         inputs = slice(_INPUTS_AT, _INPUTS_AT + len(INPUTS))
         total[:, inputs] = (features[:, inputs] - usual) * self.ranker.weights
+        if len(features) == 0:
+            return total
         for booster, tables in zip(self.ranker.boosters, self.leaves, strict=True):
             leaf = np.asarray(booster.predict(features, pred_leaf=True, num_threads=1), np.int64)
             for tree, table in enumerate(tables):
@@ -114,7 +116,10 @@ _PHRASES: Final[dict[str, tuple[Phrase, tuple[str, ...]]]] = {
         ("same_post",),
     ),
     "text": (_above("text", _PROPOSED, "its name is close to hashtags you use"), ("text",)),
-    "region": (_above("region_share", 0.2, "{x:.0%} of its posts come from your region"), ("region_share",)),
+    "region": (
+        _above("region_share", 0.2, "{x:.0%} of its posts come from your region"),
+        ("region_share", "region_match"),
+    ),
     "adopters": (
         _many("adopters_7d", "{n} creators used it for the first time in the last 7 days"),
         (

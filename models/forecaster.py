@@ -19,7 +19,7 @@ from configs import ForecastSettings
 from features.schemas import TREND_TYPES, trend_key
 from models.errors import TooLittleData
 from models.growth_correction import correction_features, corrections, uncertainty
-from models.growth_interval import Resolved, calibrated_levels, central_interval, needed_levels
+from models.growth_interval import Resolved, calibrated_levels, central_interval, needed_levels, own_levels
 from models.growth_panel import RESTING_PARTICLES, GrowthPanel, Progress, build_panel, quiet
 from models.growth_projection import MEDIAN, Shocks, across_gap, growth_quantiles, shown
 from models.particle_filter import RatePrior
@@ -237,7 +237,8 @@ class GrowthForecaster:
             is_settled=self.is_settled[resolved],
         )
         settled = self.is_settled[outlook.rows] & outlook.is_fresh
-        levels = calibrated_levels(past, np.log(outlook.scale), settled, self.settings.interval)
+        own = own_levels(outlook.quantiles, self.settings.interval.coverage)
+        levels = calibrated_levels(past, own, np.log(outlook.scale), settled, self.settings.interval)
         return central_interval(outlook.quantiles, levels)
 
 

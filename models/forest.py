@@ -29,6 +29,18 @@ class Examples:
     sizes: Ints
     weights: Floats | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """The queries of all parts, in their order; at least one part, and weights in all or in none."""
+        weights = [part.weights for part in parts if part.weights is not None]
+        return cls(
+            features=np.concatenate([part.features for part in parts]),
+            grades=np.concatenate([part.grades for part in parts]),
+            start=np.concatenate([part.start for part in parts]),
+            sizes=np.concatenate([part.sizes for part in parts]),
+            weights=np.concatenate(weights) if weights else None,
+        )
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -62,7 +74,7 @@ def fit_forest(
     """
     import lightgbm as gbm
 
-    parameters = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
+    parameters: dict[str, Any] = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
     parameters |= {"force_row_wise": True, "label_gain": list(range(most_grade + 1))} | dict(lightgbm)
     rounds = int(parameters.pop("n_estimators"))
     data = gbm.Dataset(

@@ -91,14 +91,8 @@ def corrections(
         return np.zeros(len(now))
     import lightgbm
 
-    parameters: dict[str, Any] = {
-        "objective": "l1",
-        "verbosity": -1,
-        "num_threads": 1,
-        "seed": 0,
-        "deterministic": True,
-    }
-    parameters |= {"force_col_wise": True} | settings.lightgbm
+    parameters: dict[str, Any] = {"objective": "l1", "verbosity": -1, "num_threads": 1, "deterministic": True}
+    parameters |= {"force_col_wise": True, "seed": 0} | settings.lightgbm
     rounds = int(parameters.pop("n_estimators"))
     weight = np.sqrt(scale) * 0.5 ** (age_days / settings.half_life_days)
     data = lightgbm.Dataset(features, np.clip(error / scale, -LARGEST_ERROR, LARGEST_ERROR), weight=weight)

@@ -32,6 +32,23 @@ def needed_levels(quantiles: Floats, growth: Floats) -> Floats:
     return needed
 
 
+def own_levels(quantiles: Floats, coverage: float) -> Floats:
+    """The smallest central level whose closed interval holds `coverage` of the distribution itself, shape (rows,).
+
+    Growth of a rounded count takes few values, so an interval that ends on one holds more than its level says.
+
+    Args:
+        quantiles: at `LEVELS`, shape (rows, levels).
+    """
+    found = np.ones(len(quantiles))
+    for k in range(MEDIAN + 1):
+        below = (quantiles < quantiles[:, k, None] - EDGE).sum(axis=1)
+        within = (quantiles <= quantiles[:, -1 - k, None] + EDGE).sum(axis=1) - 1
+        enough = LEVELS[within] - LEVELS[below] >= coverage - EDGE
+        found = np.where(enough, 1 - 2 * LEVELS[k] if k < MEDIAN else 0.0, found)
+    return found
+
+
 @dataclass(frozen=True)
 class Resolved:
     """Forecasts of which time has shown what they were worth, each attribute of shape (n,).
@@ -52,24 +69,24 @@ class Resolved:
 
 
 def calibrated_levels(
-    resolved: Resolved, log_scale: Floats, is_settled: Flags, settings: GrowthIntervalSettings
+    resolved: Resolved, own: Floats, log_scale: Floats, is_settled: Flags, settings: GrowthIntervalSettings
 ) -> Floats:
     """Per forecast, the central level that would have covered the wanted share of the resolved ones like it.
 
     Args:
+        own: the level by the forecasts' own distributions, shape (m,); it counts as `prior_weight` resolved forecasts.
         log_scale: log uncertainty of the forecasts, shape (m,).
         is_settled: whether their trends were listed three days before, shape (m,).
     """
-    values = np.append(resolved.needed, settings.prior_level)
-    order = np.argsort(values, kind="stable")
     base = 0.5 ** (resolved.age_days / settings.half_life_days)
     base = base * np.where(resolved.same_type, 1.0, settings.other_type)
     levels = np.empty(len(log_scale))
-    for row, (scale, settled) in enumerate(zip(log_scale, is_settled, strict=True)):
+    for row, (level, scale, settled) in enumerate(zip(own, log_scale, is_settled, strict=True)):
         near = np.exp(-0.5 * ((resolved.log_scale - scale) / settings.bandwidth) ** 2)
         alike = np.where(resolved.is_settled == settled, 1.0, settings.other_age)
-        weight = np.append(base * near * alike, settings.prior_weight)[order]
-        levels[row] = nearest_quantile(values[order], weight, settings.coverage)
+        values, weight = np.append(resolved.needed, level), np.append(base * near * alike, settings.prior_weight)
+        order = np.argsort(values, kind="stable")
+        levels[row] = nearest_quantile(values[order], weight[order], settings.coverage)
     return levels
 
 

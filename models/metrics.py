@@ -66,7 +66,9 @@ def bootstrap(values: Floats, resamples: int, seed: int, confidence: float = 0.9
     if len(values) == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    means = np.array([rng.choice(values, len(values)).mean() for _ in range(resamples)])
+    batch = max(1, 4_000_000 // len(values))
+    sizes = [min(batch, resamples - done) for done in range(0, resamples, batch)]
+    means = np.concatenate([values[rng.integers(0, len(values), (size, len(values)))].mean(axis=1) for size in sizes])
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 

@@ -29,7 +29,7 @@ TREND_INPUTS: Final = (
 )
 """The trend side of the linear stage, logarithms of counts unless said otherwise; see `trend_inputs`."""
 
-PAIR_INPUTS: Final = (*GENERATORS, "sound_habit", "walk_by_history", "adopters_by_history")
+PAIR_INPUTS: Final = (*GENERATORS, "sound_habit", "walk_by_history", "adopters_by_history", "region_match")
 """The creator × trend side of the linear stage; see `linear_inputs`."""
 
 INPUTS: Final = (*PAIR_INPUTS, *TREND_INPUTS)
@@ -99,6 +99,7 @@ def linear_inputs(market: Market, of_trends: Floats, creator: Creator, scores: M
     matrix[:, generators] = market.column("is_sound") * (np.log(sounds / (1 - sounds)) + 1)
     matrix[:, generators + 1] = matrix[:, GENERATORS.index("walk")] * known
     matrix[:, generators + 2] = of_trends[:, 0] * known
+    matrix[:, generators + 3] = region_match(market, creator.region)
     matrix[:, len(PAIR_INPUTS) :] = of_trends
     return matrix
 
@@ -127,6 +128,17 @@ def tree_features(market: Market, creator: Creator, inputs: Floats, stage_one: F
             np.searchsorted(ordered, -stage_one[rows]),
         ]
     )
+
+
+def region_match(market: Market, region: str) -> Floats:
+    """Logarithm of the share of each trend's uses from `region`, shape (n,).
+
+    A trend of unknown region takes the region's share of the whole market; all are 0 where the region is unknown.
+    """
+    share = region_share(market, region)
+    if np.isnan(share).all():
+        return np.zeros(len(market))
+    return np.log(np.where(np.isnan(share), np.nanmean(share), share) + 0.1)
 
 
 def region_share(market: Market, region: str) -> Floats:

@@ -93,6 +93,7 @@ class ParticleFilter:
         self.level = self._inside(first, size)
         self.rate = prior.draw(first.count, size, rng)
         self.weight = np.full(size, 1.0 / size)
+        self.pace_days = 0.0
 
     def see(self, seen: Seen, anchor: Anchor, at_days: float, replica: Anchor) -> None:
         """Move to a new count and weigh the particles by it.
@@ -104,6 +105,7 @@ class ParticleFilter:
         """
         self._move(seen)
         self._restart(min(seen.elapsed, LONGEST_STEP_DAYS), anchor, at_days)
+        self.pace_days = seen.elapsed
         self.weight *= self.settings.outlier + self._likelihood(seen, replica)
         self.weight /= self.weight.sum()
         if 1.0 / (self.weight @ self.weight) < 0.5 * self.size:
@@ -120,7 +122,7 @@ class ParticleFilter:
     def _move(self, seen: Seen) -> None:
         """Let the hidden count grow until the new count is seen."""
         dt = min(seen.elapsed, LONGEST_STEP_DAYS)
-        if seen.elapsed > self.settings.gap_days:
+        if seen.elapsed > max(self.settings.gap_days, 2 * self.pace_days):
             fresh = self.rng.random(self.size) < 0.5
             self.rate = np.where(fresh, self.prior.draw(seen.count, self.size, self.rng), self.rate)
         before, rate = self.rate, self.rate.copy()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +87,7 @@ class Ranker:
         trust: how much of the trees' correction counts, 0 to 1.
         shortlist: how many of the linear stage's best the trees see.
         calibration: from raw score to probability.
+        stage_hit_rates: lifecycle stage → how often its promise came true before this ranker was trained.
     """
 
     weights: Floats
@@ -94,6 +95,7 @@ class Ranker:
     trust: float
     shortlist: int
     calibration: Calibration = Calibration()
+    stage_hit_rates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trees(self) -> int:
@@ -159,6 +161,10 @@ class Ranker:
         """The same stages with another calibration."""
         return replace(self, calibration=calibration)
 
+    def with_hit_rates(self, stage_hit_rates: Mapping[str, float]) -> Ranker:
+        """The same stages with another record of the lifecycle rule."""
+        return replace(self, stage_hit_rates=stage_hit_rates)
+
     def importance(self) -> dict[str, float]:
         """Feature → total gain of its splits, largest first; empty without trees."""
         if not self.boosters:
@@ -179,6 +185,7 @@ class Ranker:
             "trust": self.trust,
             "shortlist": self.shortlist,
             "calibration": asdict(self.calibration),
+            "stage_hit_rates": dict(self.stage_hit_rates),
         }
         (folder / META_FILE).write_text(json.dumps(meta, indent=1))
 
@@ -199,7 +206,14 @@ class Ranker:
         boosters = [lightgbm.Booster(model_file=folder / TREES_FILE.format(n)) for n in range(meta["boosters"])]
         fitted = meta["calibration"]
         calibration = Calibration(fitted["slope"], fitted["intercept"], tuple(fitted["pace"]))
-        return cls(np.array(meta["weights"]), tuple(boosters), meta["trust"], meta["shortlist"], calibration)
+        return cls(
+            weights=np.array(meta["weights"]),
+            boosters=tuple(boosters),
+            trust=meta["trust"],
+            shortlist=meta["shortlist"],
+            calibration=calibration,
+            stage_hit_rates=meta["stage_hit_rates"],
+        )
 
 
 LEAST: Final = -60.0

@@ -87,7 +87,8 @@ class Answers:
 
     def trends(self, kind: str | None, region: str | None, limit: int) -> Trends:
         """What is rising: the strongest bursts among trends that are not generic."""
-        market = self._pipeline().snapshot.market
+        pipeline = self._pipeline()
+        market = pipeline.snapshot.market
         wanted = market.recommendable.copy()
         if kind:
             wanted &= market.types == kind
@@ -97,7 +98,7 @@ class Answers:
             wanted &= heat > 0
         rows = np.flatnonzero(wanted)
         best = rows[np.argsort(-heat[rows], kind="stable")[:limit]]
-        return Trends(as_of=market.as_of, trends=tuple(present.trend(market, int(row)) for row in best))
+        return Trends(as_of=market.as_of, trends=tuple(present.trend(market, int(row), pipeline.model) for row in best))
 
     def trend(self, key: str) -> Trend:
         """One live trend.
@@ -105,11 +106,12 @@ class Answers:
         Raises:
             UnknownTrend: it is not live, or was never seen.
         """
-        market = self._pipeline().snapshot.market
+        pipeline = self._pipeline()
+        market = pipeline.snapshot.market
         if key not in market.row_of:
             kind, trend_id = split_trend_key(key)
             raise UnknownTrend(f"no live {kind} «{trend_id}» as of {market.as_of:%Y-%m-%d %H:%M} UTC")
-        return present.trend(market, market.row_of[key])
+        return present.trend(market, market.row_of[key], pipeline.model)
 
     def creator(self, creator_id: str) -> CreatorMetrics:
         """What is known of a creator.

@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from features.schemas import trend_key
 from serving.answers import Answers
 from serving.errors import ServingError
 from serving.schemas import (
@@ -25,6 +24,7 @@ from serving.schemas import (
     RecommendationRequest,
     Slate,
     Trend,
+    TrendRef,
     Trends,
 )
 
@@ -35,7 +35,7 @@ MAX_REQUEST_ID = 128
 log = logging.getLogger(__name__)
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text, "content": {PROBLEM: {}}}
+    status: {"model": Problem, "description": text}
     for status, text in (
         (404, "Not known"),
         (413, "Too many"),
@@ -58,6 +58,7 @@ def create_api(answers: Answers) -> FastAPI:
     )
     _handle_errors(api)
     _route(api, answers)
+    _describe_problems(api)
     return api
 
 
@@ -80,7 +81,7 @@ def _route(api: FastAPI, answers: Answers) -> None:
 
     @api.get("/v1/trends/{kind}/{trend_id:path}", response_model=Trend, summary="One trend with its history")
     async def trend(kind: Kind, trend_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:
-        return _json(answers.trend(trend_key(kind, trend_id)))
+        return _json(answers.trend(TrendRef(kind=kind, id=trend_id).key))
 
     @api.get("/v1/creators/{creator_id}/metrics", response_model=CreatorMetrics, summary="A creator's own metrics")
     async def metrics(creator_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:
@@ -93,7 +94,11 @@ def _handle_errors(api: FastAPI) -> None:
         given = request.headers.get(REQUEST_ID, "")
         valid = 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
         request.state.request_id = given if valid else uuid.uuid4().hex
-        response = await call_next(request)
+        try:
+            response = await call_next(request)
+        except Exception as error:  # whatever it was, the caller gets a request id to quote
+            log.error("request %s failed: %s", request.state.request_id, type(error).__name__, exc_info=error)
+            response = _problem(request, 500, ServingError.title, "an unexpected error; quote the request id")
         response.headers[REQUEST_ID] = request.state.request_id
         return response
 
@@ -110,10 +115,20 @@ def _handle_errors(api: FastAPI) -> None:
     async def http_error(request: Request, error: HTTPException) -> Response:
         return _problem(request, error.status_code, str(error.detail), f"{request.method} {request.url.path}")
 
-    @api.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("request %s failed: %s", request.state.request_id, type(error).__name__, exc_info=error)
-        return _problem(request, 500, ServingError.title, "an unexpected error; quote the request id")
+
+def _describe_problems(api: FastAPI) -> None:
+    """FastAPI describes every body as application/json; errors are of another media type."""
+    plain = api.openapi
+
+    def described() -> dict[str, Any]:
+        document = plain()
+        for operation in (o for methods in document["paths"].values() for o in methods.values()):
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400 and "application/json" in answer["content"]:
+                    answer["content"] = {PROBLEM: answer["content"].pop("application/json")}
+        return document
+
+    api.openapi = described  # type: ignore[method-assign]
 
 
 def _problem(request: Request, status: int, title: str, detail: str) -> Response:

@@ -42,6 +42,14 @@ def released_version(settings: Settings) -> str:
         raise NotReady("no champion has been released: run «harmonic train», or «harmonic up»") from None
 
 
+def has_model(settings: Settings) -> bool:
+    """Whether a champion has been released to serving."""
+    try:
+        return bool(released_version(settings))
+    except NotReady:
+        return False
+
+
 def released_model(settings: Settings) -> Model:
     """The champion, ready to score.
 

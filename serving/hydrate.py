@@ -73,7 +73,7 @@ class PackedStates:
 
     def _read(self) -> sqlite3.Connection:
         if self._connection is None:
-            uri = f"file:{self.path}?mode=ro"
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
         return self._connection
 

@@ -47,6 +47,7 @@ def items(scored: Scored, creator: Creator, market: Market, model: Model, most_r
             fit=round(float(fit[place]), 4),
             heat=round(float(heat[place]), 4),
             stage=market.stages[row],
+            stage_hit_rate=model.ranker.stage_hit_rates.get(market.stages[row]),
             forecast=None,
             evidence=trend_evidence(market, int(row), ITEM_EVIDENCE),
             reasons=tuple(reasons(scored.features[place], contributions[place], most_reasons)),
@@ -61,7 +62,7 @@ def trend_evidence(market: Market, row: int, names: Iterable[str]) -> tuple[Evid
     return tuple(_evidence(name, value, market.as_of) for name, value in values if not np.isnan(value))
 
 
-def trend(market: Market, row: int) -> Trend:
+def trend(market: Market, row: int, model: Model) -> Trend:
     """One trend in full."""
     start = market.as_of - timedelta(days=market.daily_uses.shape[1])
     daily = tuple((start + timedelta(days=i), float(n)) for i, n in enumerate(market.daily_uses[row]))
@@ -71,6 +72,7 @@ def trend(market: Market, row: int) -> Trend:
         title=market.names[row],
         author=market.authors[row] or None,
         stage=market.stages[row],
+        stage_hit_rate=model.ranker.stage_hit_rates.get(market.stages[row]),
         generic=not bool(market.recommendable[row]),
         evidence=trend_evidence(market, row, [spec.name for spec in NUMERIC if spec.name != "is_sound"]),
         daily_uses=daily,

@@ -1,13 +1,56 @@
-"""Job: read the feature store's online rows in bulk and publish them to serving as one snapshot."""
+"""Job: bring the features of an instant online and publish them to serving as one snapshot."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
 from configs import Settings
 from features.history import History
+from features.lake import Lake
+from features.materialize import known_by, write_features
 from features.store import FeatureRepository
 from models.moment import moment, online
 from serving.assemble import creator_states, market_folder
-from serving.snapshot import publish
+from serving.snapshot import is_current, publish
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole job that is done."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What serving sees now.
+
+    Attributes:
+        market: the snapshot's version.
+        as_of: the instant it speaks of, UTC.
+        trends: how many are live; None where this very snapshot was published already.
+    """
+
+    market: str
+    as_of: datetime
+    trends: int | None
+
+
+def materialize_and_publish(
+    lake: Lake,
+    features: FeatureRepository,
+    as_of: datetime,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+) -> Published:
+    """Compute the features of an instant, offline and online, and publish them, unless that has been done already."""
+    version = f"{as_of:%Y%m%dT%H%M%S}-{lake.fingerprint()[:12]}"
+    if is_current(market_folder(settings), version):
+        return Published(version, as_of, None)
+    progress("features", 0.1)
+    history = known_by(lake, as_of, settings)
+    write_features(history, features, settings)
+    features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
+    progress("publish", 0.9)
+    return Published(version, as_of, publish_market(history, features, settings, version))
 
 
 def publish_market(history: History, features: FeatureRepository, settings: Settings, version: str) -> int:

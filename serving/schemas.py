@@ -88,6 +88,7 @@ class Item(Message):
     fit: float = Field(description="What this creator adds to the score, 0 to 1; 0.5 is neutral")
     heat: float = Field(description="What this trend adds to the score, 0 to 1; 0.5 is neutral")
     stage: str
+    stage_hit_rate: float | None = Field(description="How often this stage's promise came true in the back-test")
     forecast: dict[str, Any] | None = Field(description="Where the trend is heading; absent until it is known")
     evidence: tuple[Evidence, ...]
     reasons: tuple[str, ...]
@@ -124,6 +125,7 @@ class Trend(Message):
     title: str
     author: str | None
     stage: str
+    stage_hit_rate: float | None = Field(description="How often this stage's promise came true in the back-test")
     generic: bool
     evidence: tuple[Evidence, ...]
     daily_uses: tuple[tuple[datetime, float], ...] = Field(description="(start of 24 h, posts), oldest first")

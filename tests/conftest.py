@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 
 import configs
-from tests.worlds import fill_lake, small_settings, train_and_publish
-
-__all__ = ["small_settings"]
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -38,6 +35,8 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder whose lake holds a small simulated world, and nothing else; only to be read."""
+    from tests.worlds import fill_lake
+
     home = tmp_path_factory.mktemp("world") / "home"
     fill_lake(home)
     return home
@@ -46,6 +45,8 @@ def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_home(world_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same world with features online, a champion in the registry, and both published to serving; only to be read."""
+    from tests.worlds import small_settings, train_and_publish
+
     home = tmp_path_factory.mktemp("trained") / "home"
     shutil.copytree(world_home / "lake", home / "lake")
     assert train_and_publish(small_settings(home)).verdict.promoted

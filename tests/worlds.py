@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from features.creators import creator_features, creator_histories
 from features.history import History
 from features.ingest import ingest
 from features.lake import Lake
-from features.materialize import known_by, latest_instant, write_features
+from features.materialize import known_by, latest_instant
 from features.sources.simulated_files import write
 from features.sources.simulator import WorldSpec, simulate
 from features.store import FeatureRepository
@@ -22,9 +23,8 @@ from features.trends import trend_features
 from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
 from models.moment import Moment, Read, moment
 from models.panel import Panel
-from models.registry import CHAMPION, Registry
-from serving.assemble import model_folder
-from serving.publish import publish_market
+from models.registry import Registry
+from serving.publish import materialize_and_publish
 from training.dataset import panel
 from training.labels import adoptions
 from training.run import Outcome, train_and_register
@@ -36,18 +36,29 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _TREES = {"n_estimators": 8, "num_leaves": 7, "min_data_in_leaf": 40}
 
 
+SMALL_TREE: dict[str, Any] = {
+    "ranker": {
+        "max_cutoffs": 5,
+        "trees": {"least_queries": 100, "least_span_days": 9, "seeds": (0,), "lightgbm": _TREES},
+    },
+    "candidates": {"top_n": 100, "middle_n": 100, "dimensions": 8, "coadoption_trends": 300},
+    "trends": {"pool": {"generic_share": 0.1}},
+    "promotion": {"resamples": 200},
+    "simulator": {"creators": SMALL.creators, "trends": SMALL.trends, "days": SMALL.days, "seed": SMALL.seed},
+}
+"""Settings small enough that a training run takes seconds."""
+
+
 def small_settings(home: Path, **overrides: Any) -> configs.Settings:
-    """The local profile, small enough that a training run takes seconds."""
-    small: dict[str, Any] = {
-        "ranker": {
-            "max_cutoffs": 5,
-            "trees": {"least_queries": 100, "least_span_days": 9, "seeds": (0,), "lightgbm": _TREES},
-        },
-        "candidates": {"top_n": 100, "middle_n": 100, "dimensions": 8, "coadoption_trends": 300},
-        "trends": {"pool": {"generic_share": 0.1}},
-        "promotion": {"resamples": 200},
+    """The local profile with `SMALL_TREE`."""
+    return configs.load(home=home, **(SMALL_TREE | overrides))
+
+
+def small_environment(home: Path) -> dict[str, str]:
+    """The environment in which a process of its own has `small_settings`."""
+    return {f"HARMONIC_{name.upper()}": json.dumps(tree) for name, tree in SMALL_TREE.items()} | {
+        "HARMONIC_HOME": str(home)
     }
-    return configs.load(home=home, **(small | overrides))
 
 
 def fill_lake(home: Path, spec: WorldSpec = SMALL) -> Lake:
@@ -62,14 +73,10 @@ def train_and_publish(settings: configs.Settings) -> Outcome:
     """Everything after an ingest: train, register, release, materialise and publish."""
     lake, features = Lake(settings.home / "lake"), FeatureRepository.open(settings)
     features.apply()
-    registry = Registry(settings.mlflow, settings.home)
     as_of = latest_instant(lake)
+    registry = Registry(settings.mlflow, settings.home)
     outcome = train_and_register(lake, features, registry, as_of, settings, NOW)
-    registry.release(CHAMPION, model_folder(settings))
-    history = known_by(lake, as_of, settings)
-    write_features(history, features, settings)
-    features.materialize(as_of)
-    publish_market(history, features, settings, f"{as_of:%Y%m%dT%H%M%S}-test")
+    materialize_and_publish(lake, features, as_of, settings)
     return outcome
 
 
@@ -93,9 +100,7 @@ def moment_of(lake: Lake, at: datetime, settings: configs.Settings) -> Moment:
     return moment(history, straight_from(history, settings), settings)
 
 
-def panels_of(
-    lake: Lake, settings: configs.Settings, days: Sequence[int], everybody: bool = False
-) -> list[Panel]:
+def panels_of(lake: Lake, settings: configs.Settings, days: Sequence[int], everybody: bool = False) -> list[Panel]:
     """One panel per number of days before the end of the lake, labelled by the week after it."""
     as_of = latest_instant(lake)
     known, found = known_by(lake, as_of, settings), []

@@ -27,6 +27,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "coadoption": ("coadoption",),
     "same_post": ("same_post",),
     "text": ("text",),
+    "region": ("region_match",),
     "adopters": ("adopters", "adopters_trend", "adopters_past", "adopters_by_history"),
     "recent_use": ("repeat_use", "creators_1d_excess", "creators_3d_excess"),
     "reach": ("reach", "intensity", "busy_users"),

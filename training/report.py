@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from html import escape
+from io import BytesIO
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -59,13 +62,67 @@ def calibration_figure(probability: Floats, happened: npt.NDArray[np.bool_], bin
     return figure
 
 
-def comparison_table(intervals: Mapping[str, Mapping[str, Interval]], coverages: Mapping[str, float]) -> str:
-    """Markdown: one row per ranking, best NDCG first, each figure with its interval."""
-    lines = ["| ranking | NDCG@20 | Recall@20 | MRR | coverage |", "|---|---|---|---|---|"]
+Table = Sequence[Sequence[str]]
+"""Rows of cells; the first row is the head."""
+
+
+def comparison(intervals: Mapping[str, Mapping[str, Interval]], others: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per ranking, best NDCG first, each figure with its interval, then figures without one."""
+    columns = list(next(iter(others.values())))
+    rows = [["ranking", "NDCG@20", "Recall@20", "MRR", *columns]]
     for name in sorted(intervals, key=lambda n: -intervals[n]["ndcg"].mean):
         cells = [f"{i.mean:.4f} [{i.low:.4f}, {i.high:.4f}]" for i in intervals[name].values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {coverages[name]:.3f} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, *cells, *(f"{others[name][column]:.3f}" for column in columns)])
+    return rows
+
+
+def by_segment(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per segment."""
+    names = list(next(iter(metrics.values()), {}))
+    return [["segment", *names], *([part, *(f"{v:.4g}" for v in values.values())] for part, values in metrics.items())]
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown."""
+    head, *body = ["| " + " | ".join(row) + " |" for row in table]
+    return "\n".join([head, "|" + "---|" * len(table[0]), *body]) + "\n"
+
+
+def markdown_report(title: str, tables: Mapping[str, Table]) -> str:
+    """Every table under its heading."""
+    return f"# {title}\n\n" + "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in tables.items())
+
+
+def html_report(title: str, tables: Mapping[str, Table], figures: Mapping[str, Any]) -> str:
+    """One page that needs no other file: every table, then every figure."""
+    parts = [f"<h2>{escape(name)}</h2>{_html_table(table)}" for name, table in tables.items()]
+    parts += [
+        f'<img alt="{escape(name)}" src="data:image/png;base64,{_png(figure)}">' for name, figure in figures.items()
+    ]
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        f"<h1>{escape(title)}</h1>{''.join(parts)}</html>"
+    )
+
+
+_STYLE: Final = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111827}"
+    "table{border-collapse:collapse;width:100%;font-size:13px}td,th{padding:.3rem .6rem;text-align:right;"
+    "border-bottom:1px solid #e5e7eb}td:first-child,th:first-child{text-align:left}img{max-width:100%;margin:1rem 0}"
+)
+
+
+def _html_table(table: Table) -> str:
+    head, *body = table
+    rows = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
+    rows += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body]
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _png(figure: Any) -> str:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _axes(height: float = 4.5) -> tuple[Any, Any]:

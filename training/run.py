@@ -1,4 +1,4 @@
-"""Job: train, log the run, register the challenger, and let the first good model become champion."""
+"""Jobs around the registry: train and register a challenger, judge and promote it, go back; champions are released."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from features.lake import Lake
 from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
 from models.registry import CHAMPION, Registered, Registry
+from training.judge import Judgement, judge
 from training.panels import Progress, held_out_panels
 from training.promote import Verdict, promote_challenger, promote_first, refuse_seen
-from training.train import Judgement, Trained, judge, train
+from training.train import Trained, train
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def train_and_register(
     at: datetime,
     progress: Progress = lambda *_: None,
 ) -> Outcome:
-    """Train as of an instant and register the result as challenger.
+    """Train as of an instant and register the result as challenger; the first good one becomes champion.
 
     Args:
         as_of: everything later is unknown.
@@ -42,7 +43,15 @@ def train_and_register(
     trained = train(lake, features, as_of, settings, progress)
     progress("logging the run", 0.95)
     version = registry.log(trained.record, f"ranker {as_of:%Y-%m-%d}")
-    return Outcome(version, trained, _first_verdict(registry, version, trained, settings, at))
+    verdict = _first_verdict(registry, version, trained, settings, at)
+    release(registry, settings)
+    return Outcome(version, trained, verdict)
+
+
+def release(registry: Registry, settings: Settings) -> None:
+    """Hand the champion, where there is one, over to serving."""
+    if registry.version(CHAMPION) is not None:
+        registry.release(CHAMPION, settings.released_models)
 
 
 def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
@@ -81,7 +90,20 @@ def promote(
 ) -> Verdict:
     """Compare challenger and champion on the held-out queries before `as_of`; see `promote_challenger`."""
     panels = held_out_panels(lake, features, as_of, settings, progress)
-    return promote_challenger(registry, panels, settings.promotion, settings.ranker.seed, at)
+    verdict = promote_challenger(registry, panels, settings.promotion, settings.ranker.seed, at)
+    release(registry, settings)
+    return verdict
+
+
+def rollback(registry: Registry, settings: Settings, at: datetime) -> str:
+    """Make the champion before the present one champion again; returns its version.
+
+    Raises:
+        NoChampion: there was none before.
+    """
+    version = registry.rollback(at)
+    release(registry, settings)
+    return version
 
 
 def evaluate(

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.creator import Creator
+from serving.candidates import source
+from serving.filters import eligible
+from serving.hydrate import GivenStates, hydrate
+from serving.pipeline import Pipeline
+from serving.schemas import RankQuery
+from serving.score import score
+
+
+def keys(pipeline: Pipeline, query: RankQuery) -> list[str]:
+    return pipeline.snapshot.market.keys[pipeline.recommend(query)[1].rows].tolist()
+
+
+def test_a_slate_is_as_long_as_asked_best_first_and_without_the_generic_or_used(served: Pipeline, regular: str) -> None:
+    creator, scored = served.recommend(RankQuery(regular, 15))
+    market = served.snapshot.market
+    assert creator.known and len(scored.rows) == 15
+    assert (np.diff(scored.raw) <= 0).all()
+    assert market.recommendable[scored.rows].all()
+    assert not {*market.keys[scored.rows]} & {*creator.trend_keys}
+    assert len({*market.variant_group[scored.rows]}) == 15
+
+
+def test_there_are_generic_and_used_trends_that_could_have_been_served(served: Pipeline, regular: str) -> None:
+    market, creator = served.snapshot.market, served.states.get(regular)
+    assert not market.recommendable.all()
+    assert creator is not None and creator.rows_used(market)
+
+
+def test_a_shorter_slate_is_the_head_of_a_longer_one_of_the_same_kind(served: Pipeline, regular: str) -> None:
+    only = ("hashtag",)
+    assert keys(served, RankQuery(regular, 5, only)) == keys(served, RankQuery(regular, 12, only))[:5]
+
+
+def test_excluding_the_first_item_lets_the_others_move_up(served: Pipeline, regular: str) -> None:
+    first, *others = keys(served, RankQuery(regular, 8, ("hashtag",)))
+    without = keys(served, RankQuery(regular, 8, ("hashtag",), exclude=frozenset({first})))
+    assert first not in without and without[: len(others) - 1] == others[:-1]
+
+
+def test_what_was_used_comes_back_when_asked_for(served: Pipeline, regular: str) -> None:
+    creator = served.states.get(regular)
+    assert creator is not None
+    everything = keys(served, RankQuery(regular, 100, include_used=True))
+    assert {*everything} & {*creator.trend_keys}
+
+
+def test_no_kind_exceeds_its_share_of_the_slate(served: Pipeline) -> None:
+    market, share = served.snapshot.market, served.settings.max_share_of_kind
+    for name in list(served.states.ids())[:40]:
+        kinds = market.types[served.recommend(RankQuery(name, 10))[1].rows]
+        assert all((kinds == kind).sum() <= 10 * share for kind in ("sound", "hashtag"))
+
+
+def test_the_same_query_gets_the_same_slate(served: Pipeline, regular: str) -> None:
+    assert keys(served, RankQuery(regular, 10)) == keys(served, RankQuery(regular, 10))
+
+
+def test_the_runner_is_its_stages_in_a_row(served: Pipeline, regular: str) -> None:
+    query, market = RankQuery(regular, 10, ("hashtag",)), served.snapshot.market
+    creator = hydrate(query, served.states)
+    pool = source(query, creator, market, served.of_trends)
+    allowed = eligible(query, creator, market, pool).kept
+    scored = score(served.model.ranker, market, creator, allowed, 100)
+    best = [key for key, group in zip(market.keys[scored.rows], market.variant_group[scored.rows], strict=True)]
+    assert keys(served, query) == best[:10]
+
+
+def test_a_newcomer_gets_a_sensible_slate(served: Pipeline) -> None:
+    creator, scored = served.recommend(RankQuery("nobody-has-seen-me", 10))
+    assert not creator.known
+    assert len(scored.rows) == 10 and np.isfinite(scored.raw).all()
+    market = served.snapshot.market
+    live = np.sort(market.column("creators_7d")[market.recommendable])
+    assert np.median(market.column("creators_7d")[scored.rows]) > np.median(live)
+
+
+def test_declared_tags_move_a_newcomers_slate_towards_those_who_use_them(served: Pipeline) -> None:
+    """Tags of one taste: what a creator with a strong taste uses stands for what a newcomer declares."""
+    market = served.snapshot.market
+    plain = keys(served, RankQuery("newcomer", 10))
+    nearer = 0
+    chosen = [
+        c for name in list(served.states.ids())[:40] if (c := served.states.get(name)) and len(c.rows_used(market)) > 6
+    ]
+    for creator in chosen:
+        tags = tuple(key.partition(":")[2] for key in creator.trend_keys if key.startswith("hashtag:"))[:8]
+        slate = keys(served, RankQuery("newcomer", 10, tags=tags))
+        assert not {*slate} & {f"hashtag:{tag}" for tag in tags}
+        nearer += likeness(served, creator, slate) > likeness(served, creator, plain)
+    assert chosen and nearer > 0.6 * len(chosen)
+
+
+def likeness(pipeline: Pipeline, creator: Creator, slate: list[str]) -> float:
+    """How well a slate fits a creator: the mean score of its trends for them."""
+    market = pipeline.snapshot.market
+    scored = pipeline.rank(RankQuery(creator.creator_id, len(slate), only=tuple(slate)))[1]
+    assert len(scored.rows) == len(slate) <= len(market)
+    return float(scored.raw.mean())
+
+
+def test_a_declared_region_reaches_the_features_of_a_newcomer(served: Pipeline) -> None:
+    market = served.snapshot.market
+    region = market.region_codes[0]
+    creator, scored = served.recommend(RankQuery("newcomer", 10, region=region))
+    assert creator.region == region
+    elsewhere = served.recommend(RankQuery("newcomer", 10, region="ZZ"))[1]
+    assert not np.array_equal(scored.features, elsewhere.features, equal_nan=True)
+
+
+def test_unknown_tags_and_regions_change_nothing_for_a_newcomer(served: Pipeline) -> None:
+    plain = keys(served, RankQuery("newcomer", 10))
+    assert keys(served, RankQuery("newcomer", 10, region="ZZ", tags=("neverusedbyanybody",)))[:3] == plain[:3]
+
+
+def test_ranking_the_callers_candidates_keeps_every_live_one_generic_or_used(served: Pipeline, regular: str) -> None:
+    market, creator = served.snapshot.market, served.states.get(regular)
+    assert creator is not None
+    generic = market.keys[~market.recommendable][0]
+    used = market.keys[creator.rows_used(market)[0]]
+    fresh = keys(served, RankQuery(regular, 3))
+    asked = (*fresh, generic, used, "sound:nobody-knows-it")
+    scored = served.rank(RankQuery(regular, 9, only=asked))[1]
+    assert {*market.keys[scored.rows]} == {*asked[:-1]}
+    assert (np.diff(scored.raw) <= 0).all()
+
+
+def test_ranking_nothing_that_is_live_is_an_empty_answer(served: Pipeline, regular: str) -> None:
+    assert len(served.rank(RankQuery(regular, 1, only=("sound:gone",)))[1].rows) == 0
+
+
+def test_excluding_everything_is_an_empty_slate(served: Pipeline, regular: str) -> None:
+    everything = frozenset(served.snapshot.market.keys)
+    assert len(served.recommend(RankQuery(regular, 10, exclude=everything))[1].rows) == 0
+
+
+@pytest.mark.parametrize("k", [1, 100])
+def test_any_length_of_slate_is_served(served: Pipeline, regular: str, k: int) -> None:
+    assert 0 < len(served.recommend(RankQuery(regular, k))[1].rows) <= k
+
+
+def test_a_creator_who_used_everything_live_gets_an_empty_slate(served: Pipeline, regular: str) -> None:
+    creator = served.states.get(regular)
+    assert creator is not None
+    tireless = dataclasses.replace(creator, trend_keys=tuple(sorted(served.snapshot.market.keys)))
+    pipeline = dataclasses.replace(served, states=GivenStates({regular: tireless}))
+    assert len(pipeline.recommend(RankQuery(regular, 10))[1].rows) == 0

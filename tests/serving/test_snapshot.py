@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs import TrendSettings
+from models.market import Market
+from serving.errors import NotReady
+from serving.pipeline import Pipeline
+from serving.snapshot import KEPT, TRENDS, current_version, is_current, load, publish
+from tests.worlds import small_settings
+
+ROOT = Path(__file__).parents[2]
+Publish = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def trends(trained_home: Path) -> TrendSettings:
+    return small_settings(trained_home).trends
+
+
+@pytest.fixture(scope="module")
+def rows(trained_home: Path, served: Pipeline) -> pd.DataFrame:
+    """The feature rows that the published market was made of."""
+    return pd.read_feather(trained_home / "serving" / "market" / served.snapshot.version / TRENDS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "market"
+
+
+@pytest.fixture
+def publish_as(folder: Path, rows: pd.DataFrame, served: Pipeline) -> Publish:
+    return lambda version: publish(folder, version, rows, served.snapshot.market)
+
+
+def same_bits(a: Market, b: Market) -> bool:
+    floats = all(getattr(a, n).tobytes() == getattr(b, n).tobytes() for n in ("numeric", "taste", "region_shares"))
+    text = all((getattr(a, n) == getattr(b, n)).all() for n in ("keys", "types", "names", "authors", "stages"))
+    return floats and text and a.as_of == b.as_of and list(a.word_of) == list(b.word_of)
+
+
+def test_what_is_loaded_is_what_was_published_bit_for_bit(
+    folder: Path, publish_as: Publish, served: Pipeline, trends: TrendSettings
+) -> None:
+    publish_as("one")
+    loaded = load(folder, trends)
+    assert loaded.version == "one"
+    assert same_bits(loaded.market, served.snapshot.market)
+    for name, generator in served.snapshot.market.generators.items():
+        for part, array in generator.arrays().items():
+            assert loaded.market.generators[name].arrays()[part].tobytes() == array.tobytes()
+
+
+def test_before_anything_is_published_the_error_says_what_to_run(folder: Path, trends: TrendSettings) -> None:
+    with pytest.raises(NotReady, match="harmonic materialize"):
+        current_version(folder)
+    with pytest.raises(NotReady, match="harmonic up"):
+        load(folder, trends)
+    assert not is_current(folder, "one")
+
+
+def test_only_the_newest_snapshots_stay_on_disk(folder: Path, publish_as: Publish) -> None:
+    for number in range(KEPT + 3):
+        publish_as(f"v{number}")
+        assert is_current(folder, f"v{number}")
+    kept = sorted(path.name for path in folder.iterdir())
+    assert kept == ["current", *(f"v{number}" for number in range(3, KEPT + 3))]
+
+
+def test_publishing_the_present_version_again_leaves_one_whole_copy(
+    folder: Path, publish_as: Publish, trends: TrendSettings
+) -> None:
+    publish_as("one")
+    publish_as("one")
+    assert sorted(path.name for path in folder.iterdir()) == ["current", "one"]
+    assert load(folder, trends).version == "one"
+
+
+def test_a_reader_always_gets_a_whole_version_while_a_writer_publishes_in_a_loop(
+    folder: Path, publish_as: Publish, rows: pd.DataFrame, served: Pipeline, trends: TrendSettings
+) -> None:
+    publish_as("v0")
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(1, 25):
+                fewer = rows.assign(name=f"v{number % 3}")
+                publish(folder, f"v{number % 3}", fewer, served.snapshot.market)
+        finally:
+            done.set()
+
+    writer = threading.Thread(target=write)
+    publish(folder, "v0", rows.assign(name="v0"), served.snapshot.market)
+    writer.start()
+    loads = 0
+    while not done.is_set() or loads == 0:
+        loaded = load(folder, trends)
+        assert set(loaded.market.names) == {loaded.version}
+        loads += 1
+    writer.join()
+
+
+PUBLISHER = """
+import sys
+from pathlib import Path
+import pandas as pd
+import configs
+from serving.snapshot import load, publish
+
+source, folder = Path(sys.argv[1]), Path(sys.argv[2])
+snapshot = load(source, configs.load(home=folder).trends)
+rows = pd.read_feather(source / snapshot.version / "trends.arrow")
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    publish(folder, f"killed{number % 2}", rows, snapshot.market)
+"""
+
+
+def test_a_killed_publisher_leaves_a_whole_snapshot_and_its_leftovers_are_removed(
+    folder: Path, publish_as: Publish, trained_home: Path, trends: TrendSettings
+) -> None:
+    publish_as("calm")
+    chance = np.random.default_rng(3)
+    source = trained_home / "serving" / "market"
+    environment = {**os.environ, "HARMONIC_TRENDS": '{"pool": {"generic_share": 0.1}}'}
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, str(source), str(folder)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=float(chance.uniform(0.02, 0.3)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert len(load(folder, trends).market) > 0
+    publish_as("after")
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert load(folder, trends).version == "after"
