@@ -33,6 +33,12 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Benchmarks: commands that print figures.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+backtest = typer.Typer(help="Back-tests: every step sees only its past.", no_args_is_help=True)
+app.add_typer(backtest, name="backtest")
+benchmark = typer.Typer(
+    help="Public benchmarks, through the product's own generators and ranker.", no_args_is_help=True
+)
+app.add_typer(benchmark, name="benchmark")
 
 AsOf = Annotated[
     datetime | None,
@@ -102,7 +108,10 @@ def up(
 
     What is there already is reused. Examples: `harmonic up` · `harmonic up --data metrics/`
     """
+    from serving.launch import refuse_taken_port
+
     work = Workspace()
+    refuse_taken_port(work.settings.serving.host, work.settings.serving.port)
     prepare(work, data)
     _serve(work, once=once)
 
@@ -165,12 +174,18 @@ def materialize(as_of: AsOf = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def train(as_of: AsOf = None, as_json: AsJson = False) -> None:
+def train(
+    as_of: AsOf = None,
+    tuned: Annotated[bool, typer.Option("--tuned", help="With what the last `harmonic tune` found.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Train a ranker and its baselines, log the run in MLflow, register the challenger.
 
     The first model that beats popularity becomes champion. Example: `harmonic train --as-of 2026-11-01`
     """
-    work = Workspace()
+    from training.tune import tuned_settings
+
+    work = Workspace(tuned_settings(configs.current()) if tuned else None)
     outcome = _train(work, work.instant(as_of))
     if as_json:
         _print_json(
@@ -318,12 +333,134 @@ def serve(
 
     Example: `harmonic serve --port 3000`
     """
-    from serving.launch import command, environment
+    from serving.launch import command, environment, refuse_taken_port
 
     settings = configs.current()
-    arguments = command(host or settings.serving.host, port or settings.serving.port)
+    address = (host or settings.serving.host, port or settings.serving.port)
+    refuse_taken_port(*address)
+    arguments = command(*address)
     os.chdir(Path(__file__).parent)
     os.execve(arguments[0], arguments, environment(settings))
+
+
+@app.command()
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="At most this many trials now.")] = 40,
+    minutes: Annotated[float, typer.Option(min=0.1, help="At most this long.")] = 15.0,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search hyperparameters on a validation period; a second call goes on where the first stopped.
+
+    Example: `harmonic tune --minutes 10 && harmonic train --tuned`
+    """
+    from training.tune import tune as search
+
+    work = Workspace()
+    with _progress("tune") as told:
+        found = search(
+            work.lake,
+            work.features,
+            work.registry,
+            work.instant(as_of),
+            work.settings,
+            trials=trials,
+            minutes=minutes,
+            progress=told,
+        )
+    if as_json:
+        _print_json(vars(found))
+        return
+    _say(f"{found.trials} trials: best validation NDCG@20 {found.value:.4f}, defaults {found.default:.4f}")
+    _say(f"wrote {found.path}; «harmonic train --tuned» uses it" if found.best else "the defaults stay")
+
+
+@app.command()
+def ablate(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """What each family of features is worth on a validation period, logged as one MLflow run.
+
+    Example: `harmonic ablate --json`
+    """
+    from training.ablate import ablate as leave_out
+
+    work = Workspace()
+    with _progress("ablate") as told:
+        found = leave_out(work.lake, work.features, work.registry, work.instant(as_of), work.settings, told)
+    if as_json:
+        _print_json([{"family": a.family, **vars(a.loss)} for a in found])
+        return
+    for a in found:
+        _say(f"without {a.family:<12} NDCG@20 falls by {a.loss.mean:+.4f} [{a.loss.low:+.4f}, {a.loss.high:+.4f}]")
+
+
+TrendTypeOption = Annotated[str, typer.Option("--type", help="hashtag, sound or creator.")]
+Horizon = Annotated[int, typer.Option(min=1, max=60, help="Days ahead.")]
+Out = Annotated[Path, typer.Option("--out", help="Parquet file to write.")]
+
+
+@app.command()
+def forecast(
+    out: Out, trend_type: TrendTypeOption = "hashtag", horizon: Horizon = 7, as_of: AsOf = None, as_json: AsJson = False
+) -> None:
+    """Log growth of every trend with a public count, with its 80 % interval.
+
+    Example: `harmonic forecast --type sound --horizon 7 --out growth.parquet`
+    """
+    from models.forecaster import forecast as predict
+
+    work = Workspace()
+    at = work.instant(as_of) if as_of else work.lake.latest_at() or work.instant(None)
+    with _progress("forecast") as told:
+        table = predict(work.lake, trend_type, horizon, at, work.settings.forecast, told)
+        _write_parquet(table, out)
+    _tell_forecasts(len(table), 1, out, as_json)
+
+
+@backtest.command("forecast")
+def backtest_forecast(
+    out: Out, trend_type: TrendTypeOption = "hashtag", horizon: Horizon = 7, as_json: AsJson = False
+) -> None:
+    """Forecasts at every weekly cut-off, each seeing only its past.
+
+    Example: `harmonic backtest forecast --type hashtag --horizon 7 --out backtest.parquet`
+    """
+    from training.backtest import backtest as run
+
+    work = Workspace()
+    with _progress("backtest") as told:
+        table = run(work.lake, trend_type, horizon, work.settings.forecast, told)
+        _write_parquet(table, out)
+    _tell_forecasts(len(table), int(table["cutoff"].nunique()), out, as_json)
+
+
+@benchmark.command("tiktok")
+def benchmark_tiktok(
+    train: Annotated[Path, typer.Option(help="Parquet: user, item.")],
+    val: Annotated[Path, typer.Option(help="Parquet: user, item.")],
+    out: Out,
+    image: Annotated[Path | None, typer.Option(help="Vectors per item, .npy.", show_default=False)] = None,
+    audio: Annotated[Path | None, typer.Option(help="Vectors per item, .npy.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The micro-video benchmark: learn from train, list 20 items per user, score on val.
+
+    Example: `harmonic benchmark tiktok --train a.parquet --val b.parquet --image i.npy --audio j.npy --out r.parquet`
+    """
+    from training.benchmark import benchmark_tiktok as run
+
+    with _progress("benchmark") as told:
+        result = run(train, val, image, audio, configs.current().benchmark, told)
+        _write_parquet(result.frame, out)
+    if as_json:
+        _print_json(result.figures)
+        return
+    for name, value in result.figures.items():
+        _say(f"{name:>16}  {value:.4f}")
+
+
+def _tell_forecasts(rows: int, cutoffs: int, out: Path, as_json: bool) -> None:
+    summary = {"rows": rows, "cutoffs": cutoffs, "out": out}
+    _print_json(summary) if as_json else _say(f"{rows:,} forecasts at {cutoffs:,} cut-offs → {out}")
 
 
 @bench.command()
@@ -405,7 +542,7 @@ def _train(work: Workspace, as_of: datetime) -> Outcome:
 
 
 def _report_training(outcome: Outcome) -> None:
-    _say(outcome.trained.judged.table)
+    _say(outcome.trained.judged.summary)
     _say(outcome.verdict.message)
 
 
@@ -440,6 +577,7 @@ def _serve(work: Workspace, once: bool) -> None:
         command(settings.serving.host, settings.serving.port),
         env=environment(settings),
         cwd=Path(__file__).parent,
+        stdout=sys.stderr,  # its log is not what was asked for
     )
     try:
         wait_until_ready(base, process, seconds=60)
@@ -464,24 +602,21 @@ def _write_parquet(table: Any, out: Path) -> None:
 
 
 def _show_slate(slate: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     known = "" if slate["known_creator"] else " (nobody we know yet)"
-    table = Table(title=f"{slate['creator_id']}{known} · as of {str(slate['as_of'])[:16]} · model {slate['model']}")
-    for name in ("#", "kind", "title", "score", "fit", "heat", "stage", "why"):
-        table.add_column(name, overflow="fold")
+    title = f"{slate['creator_id']}{known} · as of {str(slate['as_of'])[:16]} · model {slate['model']}"
+    table = Table(title=Text(title), box=SIMPLE_HEAD)
+    for name in ("#", "kind", "what and why", "score", "fit", "heat", "stage"):
+        table.add_column(name, overflow="fold", ratio=1 if name == "what and why" else None)
     for item in slate["items"]:
-        title = item["title"] + (f" – {item['author']}" if item["author"] else "")
-        cells = [
-            item["rank"],
-            item["kind"],
-            title,
-            f"{item['score']:.3f}",
-            f"{item['fit']:.2f}",
-            f"{item['heat']:.2f}",
-        ]
-        table.add_row(*map(str, cells), item["stage"], "; ".join(item["reasons"]))
+        what = Text(item["title"] + (f" – {item['author']}" if item["author"] else ""), style="bold")
+        what.append("".join(f"\n{reason}" for reason in item["reasons"]), style="not bold dim")
+        figures = (f"{item['score']:.3f}", f"{item['fit']:.2f}", f"{item['heat']:.2f}")
+        table.add_row(str(item["rank"]), item["kind"], what, *figures, item["stage"])
     Console().print(table)
 
 

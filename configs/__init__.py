@@ -213,6 +213,7 @@ class GrowthIntervalSettings(Section):
     """How the forecast's interval is calibrated on past forecasts."""
 
     coverage: float = Field(gt=0, lt=1)
+    prior_level: float = Field(ge=0, lt=1)
     prior_weight: float = Field(gt=0)
     half_life_days: float = Field(gt=0)
     bandwidth: float = Field(gt=0)
@@ -275,6 +276,7 @@ class BenchmarkSettings(Section):
 
     seed: int = Field(ge=0)
     folds: int = Field(gt=1)
+    draws: int = Field(gt=0)
     label_exponent: float = Field(ge=0)
     top_n: int = Field(gt=0)
     scale: float = Field(gt=0)
@@ -303,6 +305,7 @@ class ServingSettings(Section):
     max_share_of_kind: float = Field(gt=0, le=1)
     reasons: int = Field(ge=0)
     recent_trends: int = Field(gt=0)
+    refresh_seconds: float = Field(gt=0)
 
 
 class Settings(BaseSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ class IngestReport:
 
     Attributes:
         ignored_columns: every column that was left out, of any file, sorted.
+        reasons: why rows were quarantined → how many, the most frequent first.
     """
 
     rows: int
@@ -87,6 +89,7 @@ class IngestReport:
     tables: dict[str, TableReport]
     skipped: list[Skipped]
     ignored_columns: list[str]
+    reasons: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
@@ -146,6 +149,7 @@ class _Load:
         self.files: list[FileReport] = []
         self.firsts: list[int] = []
         self.table_rows: dict[str, int] = dict.fromkeys(TABLES, 0)
+        self.reasons: Counter[str] = Counter()
         self._rows = 0
         self._now = now
         self._batch_rows = batch_rows
@@ -171,6 +175,7 @@ class _Load:
             writer.stage(name, rows)
             self.table_rows[name] += rows.num_rows
         writer.stage(QUARANTINE.name, checked.quarantine)
+        self.reasons.update(checked.quarantine["reason"].to_pylist())
 
 
 def _report(load: _Load, new: dict[str, int], skipped: list[Skipped]) -> IngestReport:
@@ -186,6 +191,7 @@ def _report(load: _Load, new: dict[str, int], skipped: list[Skipped]) -> IngestR
         tables=tables,
         skipped=skipped,
         ignored_columns=sorted({name for report in load.files for name in report.ignored_columns}),
+        reasons=dict(load.reasons.most_common()),
     )
 
 

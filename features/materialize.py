@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from configs import Settings
@@ -28,15 +28,18 @@ def known_by(lake: Lake, as_of: datetime, settings: Settings) -> History:
 
 
 def latest_instant(lake: Lake) -> datetime:
-    """The default of every `--as-of`: the latest instant the lake speaks of.
+    """The default of every `--as-of`: when the latest post was created.
+
+    Counts of a back-fill are often learned long after its last post; a week without posts would look like the end of
+    every trend.
 
     Raises:
-        EmptyLake: nothing has been ingested.
+        EmptyLake: no post has been ingested.
     """
-    latest = lake.latest_at()
+    latest: datetime | None = lake.connect().sql("SELECT max(create_time) FROM posts").fetchall()[0][0]
     if latest is None:
-        raise EmptyLake("the lake is empty: ingest metrics first, e.g. «harmonic ingest PATH», or «harmonic up»")
-    return latest
+        raise EmptyLake("the lake has no posts: ingest metrics first, e.g. «harmonic ingest PATH», or «harmonic up»")
+    return latest.astimezone(UTC)
 
 
 def write_features(history: History, features: FeatureRepository, settings: Settings) -> dict[str, int]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 
 from configs import CandidateSettings
 from models.generators import Generator, ItemToItem, Latent, strongest
-from models.interactions import Floats, Interactions, Ints
+from models.interactions import Floats, Interactions, Ints, Strings
+
+GRAM_SPACE: Final = 2**16
 
 
 class Candidates(Protocol):
@@ -92,11 +94,7 @@ class TextCandidates:
 
     def fit(self, interactions: Interactions) -> ItemToItem:
         """See `Candidates.fit`."""
-        from sklearn.feature_extraction.text import HashingVectorizer
-
-        grams = HashingVectorizer(
-            analyzer="char_wb", ngram_range=(3, 5), n_features=2**16, alternate_sign=False, norm="l2"
-        ).transform(interactions.texts)
+        grams = _grams(interactions.texts)
         alike = (grams @ grams[interactions.targets].T).tocsr()
         alike.data[alike.data < self.least] = 0
         return ItemToItem(strongest(_without_self(alike, interactions.targets), self.top_n))
@@ -126,7 +124,7 @@ class CoAdoptionCandidates:
         uses = interactions.recent(self.half_life_days)[:, words]
         gram = np.asarray((uses.T @ uses).toarray())
         gram[np.diag_indices_from(gram)] += self.ridge
-        inverse = np.linalg.inv(gram)
+        inverse = _inverse_of_definite(gram)
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0)
         here = np.searchsorted(words, targets)
@@ -180,6 +178,38 @@ def fit_generators(interactions: Interactions, settings: CandidateSettings) -> d
         "neighbours": NeighbourCandidates(settings.dimensions, settings.neighbour_half_life_days),
     }
     return {name: configured[name].fit(interactions) for name in GENERATORS}
+
+
+_seen_grams: dict[str, tuple[Ints, Floats]] = {}
+"""Name → places and values of its n-grams; the same names come back at every cut-off."""
+
+
+def _grams(texts: Strings) -> sp.csr_matrix:
+    """Hashed character n-grams of names, rows of unit length."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    new = sorted(set(texts) - _seen_grams.keys())
+    if new:
+        rows = HashingVectorizer(
+            analyzer="char_wb", ngram_range=(3, 5), n_features=GRAM_SPACE, alternate_sign=False, norm="l2"
+        ).transform(new)
+        spans = zip(new, rows.indptr, rows.indptr[1:], strict=False)
+        _seen_grams.update({text: (rows.indices[i:j], rows.data[i:j]) for text, i, j in spans})
+    found = [_seen_grams[text] for text in texts]
+    indptr = np.cumsum([0, *(len(indices) for indices, _ in found)])
+    indices, data = (np.concatenate([part[at] for part in found]) for at in (0, 1))
+    return sp.csr_matrix((data, indices, indptr), (len(texts), GRAM_SPACE))
+
+
+def _inverse_of_definite(matrix: Floats) -> Floats:
+    """The inverse of a symmetric positive definite matrix, by Cholesky: half the work of a general one."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(matrix)
+    inverse, also_failed = dpotri(factor)
+    if failed or also_failed:
+        raise np.linalg.LinAlgError("the Gram matrix is not positive definite; raise candidates.coadoption_ridge")
+    return np.asarray(np.triu(inverse) + np.triu(inverse, 1).T)
 
 
 def _from_trends(interactions: Interactions) -> sp.csr_matrix:

@@ -152,7 +152,7 @@ _PHRASES: Final[dict[str, tuple[Phrase, tuple[str, ...]]]] = {
         _above("median_lift", 0.1, "posts with it do better than their creators' usual ones"),
         ("median_lift",),
     ),
-    "sound": (_above("is_sound", 0.5, "you often post with named sounds"), ("sound_habit",)),
+    "sound": (_above("sound_habit", 0, "you often post with named sounds"), ("sound_habit",)),
     "age": (_young, ("age_days",)),
 }
 """Family, of which one is told → its sentence and the features that speak for it."""

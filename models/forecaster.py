@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from features.lake import Lake
 
+LARGEST_SURPRISE: Final = float(np.log(2))
+"""A latest count further than this from where the filter holds the trend to be speaks of something else."""
+
 FORECAST_COLUMNS: Final = ("cutoff", "trend_id", "log_growth", "lo80", "hi80")
 
 
@@ -67,7 +70,8 @@ def forecast_market(
 ) -> dict[str, dict[int, dict[str, float]]]:
     """Growth of every trend of any type that had a public count in the last days (`market.history_days`).
 
-    Cheaper and a little coarser than `forecast`: fewer particles, and a history that is cut off.
+    Cheaper and a little coarser than `forecast`: fewer particles, and a history that is cut off. A trend whose latest
+    count is out of all keeping with those before it, as where several sounds share one id, is left out.
 
     Args:
         as_of: UTC; counts observed at exactly this instant are known, later ones are not.
@@ -78,11 +82,20 @@ def forecast_market(
     since, found = as_of - timedelta(days=settings.market.history_days), _Found()
     counts = load_counts(lake.connect(), TREND_TYPES, as_of, since)
     panel = build_panel(counts, settings.market.horizons_days, settings, settings.market.particles, progress)
+    odd = _contradicted(panel.rows)
     for trend_type in sorted(set(counts.trend_types)):
         own = panel.of_types(taught_by(trend_type, settings))
         for horizon in panel.horizons:
-            found.add(trend_type, horizon, GrowthForecaster(own, horizon, settings).at(trend_type, as_of))
+            frame = GrowthForecaster(own, horizon, settings).at(trend_type, as_of)
+            found.add(trend_type, horizon, frame[~frame["trend_id"].isin(odd.get(trend_type, ()))])
     return found.forecasts
+
+
+def _contradicted(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Trend type → ids of the trends whose latest count the filter does not believe."""
+    latest = rows.groupby("trend_number").tail(1)
+    odd = latest[latest["level"].abs() > LARGEST_SURPRISE]
+    return {str(kind): group["trend_id"].tolist() for kind, group in odd.groupby("trend_type")}
 
 
 class _Found:
@@ -208,10 +221,15 @@ class GrowthForecaster:
         dynamics, exact = self.settings.filter, bool(self.exact[row])
         prior = RatePrior.of_type(self.types[row], self.settings.prior)
         gap_days, count = (now_us - self.at_us[row]) / DAY_US, float(self.count[row])
-        cloud = across_gap(self.panel.resting[row], gap_days, count, prior, self.shocks, dynamics)
+        pace_days = (self.at_us[row] - self.at_us[row - 1]) / DAY_US if self._follows(row) else 0.0
+        cloud = across_gap(self.panel.resting[row], gap_days, count, pace_days, prior, self.shocks, dynamics)
         log_now = shown(cloud.level, exact)
         quantiles = growth_quantiles(cloud, log_now, (self.horizon,), self.shocks, dynamics, exact=exact)
         return np.asarray(quantiles[0])
+
+    def _follows(self, row: int) -> bool:
+        """Whether the row is not its trend's first."""
+        return row > 0 and bool(self.trend[row - 1] == self.trend[row])
 
     def _correction(self, outlook: _Outlook, resolved: Ints, now_us: int) -> Floats:
         """What past forecasts add to the median; nothing for trends that are projected across a gap."""

@@ -90,10 +90,18 @@ def strongest(matrix: sp.spmatrix, top_n: int) -> sp.csr_matrix:
     whole.data[whole.data < 0] = 0
     whole.eliminate_zeros()
     whole.sort_indices()
-    if whole.nnz == 0 or np.diff(whole.indptr).max() <= top_n:
-        return whole
-    row = np.repeat(np.arange(whole.shape[0]), np.diff(whole.indptr))
-    order = np.lexsort((whole.indices, -whole.data, row))
-    place = np.arange(len(order)) - whole.indptr[row[order]]
-    kept = np.sort(order[place < top_n])
-    return sp.csr_matrix((whole.data[kept], (row[kept], whole.indices[kept])), whole.shape)
+    kept = np.ones(whole.nnz, bool)
+    for row in np.flatnonzero(np.diff(whole.indptr) > top_n):
+        span = slice(whole.indptr[row], whole.indptr[row + 1])
+        kept[span] = _among_largest(whole.data[span], top_n)
+    indptr = np.concatenate([[0], np.cumsum(kept)])[whole.indptr]
+    return sp.csr_matrix((whole.data[kept], whole.indices[kept], indptr), whole.shape)
+
+
+def _among_largest(values: Floats, n: int) -> npt.NDArray[np.bool_]:
+    """Which of the values are the n largest; the earlier of equals wins."""
+    threshold = np.partition(values, len(values) - n)[len(values) - n]
+    chosen = values > threshold
+    ties = np.flatnonzero(values == threshold)
+    chosen[ties[: n - int(chosen.sum())]] = True
+    return np.asarray(chosen)

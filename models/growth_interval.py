@@ -17,6 +17,9 @@ from models.public_counts import Flags, Floats
 EDGE = 1e-9
 """How far an interval reaches past its quantiles, so that a count that lands on one is inside."""
 
+STEP = 0.05
+"""Between the central levels that two quantiles can give."""
+
 
 def needed_levels(quantiles: Floats, growth: Floats) -> Floats:
     """The smallest central level at which a distribution covers what happened; NaN where that is unknown.
@@ -74,14 +77,17 @@ def calibrated_levels(
     """Per forecast, the central level that would have covered the wanted share of the resolved ones like it.
 
     Args:
-        own: the level by the forecasts' own distributions, shape (m,); it counts as `prior_weight` resolved forecasts.
+        own: the level by the forecasts' own distributions, shape (m,); with more and more resolved forecasts the
+            settings' prior level takes its place.
         log_scale: log uncertainty of the forecasts, shape (m,).
         is_settled: whether their trends were listed three days before, shape (m,).
     """
     base = 0.5 ** (resolved.age_days / settings.half_life_days)
     base = base * np.where(resolved.same_type, 1.0, settings.other_type)
     levels = np.empty(len(log_scale))
-    for row, (level, scale, settled) in enumerate(zip(own, log_scale, is_settled, strict=True)):
+    experience = base.sum() / (base.sum() + settings.prior_weight)
+    prior = np.round((own + experience * (settings.prior_level - own)) / STEP) * STEP
+    for row, (level, scale, settled) in enumerate(zip(prior, log_scale, is_settled, strict=True)):
         near = np.exp(-0.5 * ((resolved.log_scale - scale) / settings.bandwidth) ** 2)
         alike = np.where(resolved.is_settled == settled, 1.0, settings.other_age)
         values, weight = np.append(resolved.needed, level), np.append(base * near * alike, settings.prior_weight)

@@ -66,11 +66,22 @@ def project(cloud: Cloud, days: int, shocks: Shocks, settings: GrowthFilterSetti
 
 
 def across_gap(
-    cloud: Cloud, days: float, count: float, prior: RatePrior, shocks: Shocks, settings: GrowthFilterSettings
+    cloud: Cloud,
+    days: float,
+    count: float,
+    pace_days: float,
+    prior: RatePrior,
+    shocks: Shocks,
+    settings: GrowthFilterSettings,
 ) -> Cloud:
-    """The cloud after `days` days in which nothing was seen, as the filter itself would move it."""
+    """The cloud after `days` days in which nothing was seen, as the filter itself would move it.
+
+    Args:
+        count: the last one seen.
+        pace_days: how long before it the trend had been seen.
+    """
     level, rate = cloud
-    if days > settings.gap_days:
+    if days > max(settings.gap_days, 2 * pace_days):
         rate = np.where(shocks.renewed, prior.rates(count, shocks.grows, shocks.normal), rate)
     dt = min(days, LONGEST_STEP_DAYS)
     following = next_rates(rate, dt, shocks.volatile[0], shocks.noise[0], settings)

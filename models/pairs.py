@@ -94,7 +94,7 @@ def linear_inputs(market: Market, of_trends: Floats, creator: Creator, scores: M
         best = float(scores[name][market.recommendable].max(initial=0))
         matrix[:, place] = np.log(scores[name] / max(best, 1e-12) + OFFSET)
     sounds = _sound_share(creator)
-    known = np.log1p(np.nan_to_num(creator.column("distinct_trends"))) - 2.5
+    known = np.nan_to_num(np.log1p(creator.column("distinct_trends")) - 2.5)  # nothing known of a newcomer is neutral
     generators = len(GENERATORS)
     matrix[:, generators] = market.column("is_sound") * (np.log(sounds / (1 - sounds)) + 1)
     matrix[:, generators + 1] = matrix[:, GENERATORS.index("walk")] * known

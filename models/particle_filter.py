@@ -22,6 +22,7 @@ from models.public_counts import Floats, Ints, PublicCounts
 from models.replicas import NO_ANCHOR, Anchor, Anchors
 
 LONGEST_STEP_DAYS: Final = 30.0
+LONGEST_STRIDE_DAYS: Final = 2.0
 STEP_SLACK_DAYS: Final = 1e-6
 
 
@@ -103,9 +104,13 @@ class ParticleFilter:
             at_days: when the count was seen, days since 1970.
             replica: the latest line that may know of the count; its offset and share tell where the count may be.
         """
-        self._move(seen)
-        self._restart(min(seen.elapsed, LONGEST_STEP_DAYS), anchor, at_days)
+        after_gap = seen.elapsed > max(self.settings.gap_days, 2 * self.pace_days)
         self.pace_days = seen.elapsed
+        if after_gap:
+            self._renew(seen)
+        self._move(seen)
+        if anchor.scale > 0 and not after_gap:
+            self._restart(seen.elapsed, anchor, at_days)
         self.weight *= self.settings.outlier + self._likelihood(seen, replica)
         self.weight /= self.weight.sum()
         if 1.0 / (self.weight @ self.weight) < 0.5 * self.size:
@@ -119,25 +124,31 @@ class ParticleFilter:
         kept = np.repeat(np.arange(self.size), np.diff(np.minimum(edges, self.size), prepend=0))
         return Cloud(self.level[kept], self.rate[kept])
 
+    def _renew(self, seen: Seen) -> None:
+        """Draw half of the rates anew: after a gap the trend may be another one."""
+        fresh = self.rng.random(self.size) < 0.5
+        self.rate = np.where(fresh, self.prior.draw(seen.count, self.size, self.rng), self.rate)
+
     def _move(self, seen: Seen) -> None:
         """Let the hidden count grow until the new count is seen."""
         dt = min(seen.elapsed, LONGEST_STEP_DAYS)
-        if seen.elapsed > max(self.settings.gap_days, 2 * self.pace_days):
-            fresh = self.rng.random(self.size) < 0.5
-            self.rate = np.where(fresh, self.prior.draw(seen.count, self.size, self.rng), self.rate)
+        steps = int(np.ceil(dt / LONGEST_STRIDE_DAYS)) or 1
+        for _ in range(steps):
+            self._stride(dt / steps, seen.elapsed / steps)
+        jumped = self._some(self.settings.recount * dt)
+        self.level[jumped] = self._inside(seen, len(jumped))
+
+    def _stride(self, dt: float, elapsed: float) -> None:
+        """One step of the rates over `dt` days, and of the log counts over `elapsed` days."""
         before, rate = self.rate, self.rate.copy()
         changed = self._some(self.settings.regime_change * dt)
         rate[changed] *= np.exp(self.rng.standard_normal(len(changed)))
         volatile, noise = self.rng.standard_normal((2, self.size))
         self.rate = next_rates(rate, dt, volatile, noise, self.settings)
-        self.level = self.level + 0.5 * (before + self.rate) * seen.elapsed
-        jumped = self._some(self.settings.recount * dt)
-        self.level[jumped] = self._inside(seen, len(jumped))
+        self.level = self.level + 0.5 * (before + self.rate) * elapsed
 
     def _restart(self, dt: float, anchor: Anchor, at_days: float) -> None:
         """Put some particles on the latest line, so that no trend stays lost."""
-        if anchor.scale <= 0:
-            return
         moved = self._some(self.settings.restart * dt)
         level, speed, turn = self.rng.standard_normal((3, len(moved)))
         here = anchor.level + anchor.slope * (at_days - anchor.at_days)

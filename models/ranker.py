@@ -225,7 +225,7 @@ def fit_ranker(panels: Sequence[Panel], settings: RankerSettings) -> Ranker:
     weights = fit_linear(panels, settings.linear)
     stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist)
     queries = sum(len(panel) for panel in panels)
-    if queries < settings.trees.least_queries or _span_days(panels) < settings.trees.least_span_days:
+    if queries < max(settings.trees.least_queries, 1) or _span_days(panels) < settings.trees.least_span_days:
         return stage_one
     boosters = fit_trees(stage_one, panels, settings.trees)
     return replace(stage_one, boosters=boosters, trust=queries / (queries + settings.trees.trust_queries))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from configs import MlflowSettings
 from models.errors import IncompatibleModel, NoChampion
@@ -21,10 +21,15 @@ from models.interactions import Floats
 from models.pairs import FEATURES
 from models.ranker import Ranker
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 CODE: Final = ("configs", "features", "models")
 """The project's packages that a logged model needs to run."""
+
+SQLITE: Final = "sqlite:///"
 
 PACKAGES: Final = (
     "duckdb",
@@ -114,11 +119,10 @@ class Registry:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self._mlflow = mlflow
         self._name = settings.model_name
-        mlflow.set_tracking_uri(_below(home, settings.tracking_uri))
+        mlflow.set_tracking_uri(_below(home, settings.tracking_uri, _artifacts(home, settings)))
         self._client = mlflow.MlflowClient()
         if self._client.get_experiment_by_name(settings.experiment) is None:
-            root = settings.artifact_root if "://" in settings.artifact_root else str(home / settings.artifact_root)
-            self._client.create_experiment(settings.experiment, artifact_location=root)
+            self._client.create_experiment(settings.experiment, artifact_location=_artifacts(home, settings))
         mlflow.set_experiment(settings.experiment)
 
     def log(self, record: RunRecord, name: str) -> str:
@@ -168,7 +172,7 @@ class Registry:
                     }
                 )
             )
-            warnings.filterwarnings("ignore", "Add type hints to the `predict` method", UserWarning)
+            warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method", UserWarning)
             info = self._mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("served.py")),
@@ -228,6 +232,29 @@ class Registry:
             trained_through=datetime.fromisoformat(about["trained_through"]),
             as_of=datetime.fromisoformat(about["as_of"]),
         )
+
+    def compared(self, *names: str) -> pd.DataFrame:
+        """What the runs of versions or aliases logged, side by side: the parameters that differ, then the metrics.
+
+        Args:
+            names: versions or aliases.
+
+        Returns:
+            One row per parameter or metric, one column per name, NaN where a run has none.
+
+        Raises:
+            NoChampion: one of them does not exist.
+        """
+        import pandas as pd
+
+        runs = {name: self._client.get_run(self._run_of(name)).data for name in names}
+        parameters = pd.DataFrame({name: run.params for name, run in runs.items()})
+        differ = parameters[parameters.nunique(axis=1, dropna=False) > 1]
+        metrics = pd.DataFrame({name: run.metrics for name, run in runs.items()})
+        return pd.concat([differ.sort_index(), metrics.sort_index()])
+
+    def _run_of(self, name: str) -> str:
+        return str(self._client.get_model_version(self._name, self._resolve(name)).run_id)
 
     def is_usable(self, version_or_alias: str) -> bool:
         """Whether a registered model fits the features that this code computes."""
@@ -305,11 +332,33 @@ def _frame(features: Floats) -> Any:
     return pd.DataFrame(features, columns=list(FEATURES))
 
 
-def _below(home: Path, uri: str) -> str:
-    """A relative SQLite address made absolute below `home`; any other address as it is."""
-    scheme = "sqlite:///"
-    if not uri.startswith(scheme) or uri.startswith("sqlite:////"):
+def _artifacts(home: Path, settings: MlflowSettings) -> str:
+    return settings.artifact_root if "://" in settings.artifact_root else str(home / settings.artifact_root)
+
+
+def _below(home: Path, uri: str, artifacts: str) -> str:
+    """A relative SQLite address made absolute below `home`, its database made; any other address as it is."""
+    if not uri.startswith(SQLITE) or uri.startswith(f"{SQLITE}/"):
         return uri
-    path = home / uri.removeprefix(scheme)
+    path = home / uri.removeprefix(SQLITE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{scheme}{path}"
+    _make_database(path, artifacts)
+    return f"{SQLITE}{path}"
+
+
+def _make_database(path: Path, artifacts: str) -> None:
+    """Make MLflow's database whole or not at all: MLflow cannot go on with one whose making was killed."""
+    from filelock import FileLock
+
+    if path.exists():
+        return
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        staged = path.with_name(f".{path.name}.new")
+        for leftover in (staged, staged.with_name(f"{staged.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        SqlAlchemyStore(f"{SQLITE}{staged}", artifacts).engine.dispose()
+        staged.replace(path)

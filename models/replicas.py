@@ -8,12 +8,16 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from models.public_counts import Floats, Ints, PublicCounts
-from models.robust_line import Lines
+from models.robust_line import Lines, trailing_lines
 
 LEAST_POINTS: Final = 13
 LEAST_SPAN_DAYS: Final = 0.5
 LEAST_SWITCHES: Final = 5
 LEAST_SHARE: Final = 0.08
+SPARSE_SPAN_DAYS: Final = 2.0
+SPARSE_WINDOW_DAYS: Final = 56
+LARGEST_SCALE: Final = 0.2
+LARGEST_SLOPE: Final = 1.0
 
 
 class Anchor(NamedTuple):
@@ -56,7 +60,10 @@ class Anchors:
 
 
 def find_anchors(counts: PublicCounts, ends: Ints, lines: Lines) -> Anchors:
-    """The anchors that the lines at `ends` give.
+    """The anchors that the lines at `ends` give; where they hold too few counts, as in daily lists, wider lines do.
+
+    A line that counts scatter around by `LARGEST_SCALE`, or that is steeper than `LARGEST_SLOPE` per day, is none:
+    such counts belong to several things of one name.
 
     Some counts are served by two replicas that differ by a percent or two, and flip between them within hours. A
     trend counts as such where the residuals fall into two groups, further apart than three half rounding steps and
@@ -67,12 +74,18 @@ def find_anchors(counts: PublicCounts, ends: Ints, lines: Lines) -> Anchors:
     apart = lines.high - lines.low
     flips = usable & (apart > np.maximum(3 * half, 5 * lines.within)) & (lines.switches >= LEAST_SWITCHES)
     flips &= (lines.share > LEAST_SHARE) & (lines.share < 1 - LEAST_SHARE)
-    scale = np.maximum(np.where(flips, lines.within, lines.scale), half)
+    level, slope = lines.level + np.where(flips, lines.low, 0.0), lines.slope.copy()
+    scale, told = np.where(flips, lines.within, lines.scale), usable.copy()
+    sparse = np.flatnonzero(~usable)
+    wide = trailing_lines(counts, ends[sparse], SPARSE_WINDOW_DAYS)
+    level[sparse], slope[sparse], scale[sparse] = wide.level, wide.slope, wide.scale
+    told[sparse] = (wide.span_days > SPARSE_SPAN_DAYS) & ~np.isnan(wide.level)
+    told &= (scale <= LARGEST_SCALE) & (np.abs(slope) <= LARGEST_SLOPE)
     return Anchors(
         at_days=counts.days[ends],
-        level=lines.level + np.where(flips, lines.low, 0.0),
-        slope=lines.slope,
-        scale=np.where(usable, scale, 0.0),
+        level=level,
+        slope=slope,
+        scale=np.where(told, np.maximum(scale, half), 0.0),
         offset=np.where(flips, apart, 0.0),
         share=np.where(flips, lines.share, 0.0),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import scipy.sparse as sp
 
-from models.generators import ItemToItem, strongest
+from models.generators import ItemToItem
 from models.interactions import Floats, Interactions, Ints
 
 BLOCK: Final = 512
@@ -55,35 +55,13 @@ class DampedWalkCandidates:
         return np.ascontiguousarray(total.T)
 
 
-class SparseCandidates(Protocol):
-    """The config of a generator that is fitted to a sparse matrix."""
+def chained(first: ItemToItem, second: ItemToItem, top_n: int) -> ItemToItem:
+    """One generator's proposals as the history of the next; the targets of the first are the second's vocabulary.
 
-    def fit(self, interactions: Interactions) -> ItemToItem:
-        """Fit to who used what."""
-        ...
-
-
-@dataclass(frozen=True)
-class ChainCandidates:
-    """One generator's proposals as the history of the next.
-
-    Attributes:
-        first, second: in the order of the chain.
+    Args:
+        first, second: fitted, in the order of the chain.
         top_n: how many targets of a trend are kept.
     """
-
-    first: SparseCandidates
-    second: SparseCandidates
-    top_n: int
-
-    def fit(self, interactions: Interactions) -> ItemToItem:
-        """See `Candidates.fit`."""
-        everything = replace(interactions, targets=np.arange(interactions.used.shape[1]))
-        return chained(self.first.fit(everything), self.second.fit(interactions), self.top_n)
-
-
-def chained(first: ItemToItem, second: ItemToItem, top_n: int) -> ItemToItem:
-    """Two fitted generators in a row; the targets of the first are the vocabulary of the second."""
     starts = np.split(np.arange(first.matrix.shape[0]), range(BLOCK, first.matrix.shape[0], BLOCK))
     blocks = [densest((first.matrix[start] @ second.matrix).toarray(), top_n) for start in starts]
     return ItemToItem(sp.vstack(blocks, format="csr"))
@@ -91,10 +69,13 @@ def chained(first: ItemToItem, second: ItemToItem, top_n: int) -> ItemToItem:
 
 def densest(scores: Floats, top_n: int) -> sp.csr_matrix:
     """The `top_n` largest positive entries of each row of a dense table; what ties with the last of them stays."""
-    if top_n >= scores.shape[1]:
-        return strongest(sp.csr_matrix(scores), top_n)
-    least = -np.partition(-scores, top_n - 1, axis=1)[:, top_n - 1 : top_n]
-    return sp.csr_matrix(np.where((scores >= least) & (scores > 0), scores, 0.0))
+    kept = scores > 0
+    crowded = np.flatnonzero(kept.sum(axis=1) > top_n)
+    if len(crowded):
+        least = -np.partition(-scores[crowded], top_n - 1, axis=1)[:, top_n - 1 : top_n]
+        kept[crowded] &= scores[crowded] >= least
+    ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    return sp.csr_matrix((scores[kept], np.nonzero(kept)[1], ends), scores.shape)
 
 
 def _sums(matrix: sp.csr_matrix, axis: int) -> Floats:

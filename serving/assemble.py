@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from configs import Settings
+from models.errors import ModelError
 from models.explain import Explainer
 from models.ranker import Ranker
 from models.registry import CHAMPION
-from serving.errors import NotReady
+from serving.errors import NotReady, ServingError
 from serving.hydrate import PackedStates
 from serving.pipeline import Model, Pipeline
 from serving.snapshot import current_version, load
+
+log = logging.getLogger(__name__)
 
 
 def serving_home(settings: Settings) -> Path:
@@ -90,14 +96,42 @@ class PipelineHolder:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._pipeline: Pipeline | None = None
+        self._trouble = ""
 
     @property
     def is_ready(self) -> bool:
         """Whether a pipeline could be made."""
         return self._pipeline is not None
 
+    def keep_fresh(self, every_seconds: float) -> None:
+        """Look for what is published now, and go on looking from a thread until the process ends.
+
+        While nothing has been published, or something is that cannot be read, what was there before stays.
+        """
+        self._try_refresh()
+        threading.Thread(target=self._watch, args=(every_seconds,), name="publications", daemon=True).start()
+
+    def _watch(self, every_seconds: float) -> None:
+        while True:
+            time.sleep(every_seconds)
+            self._try_refresh()
+
+    def _try_refresh(self) -> None:
+        try:
+            self.refresh()
+        except (ServingError, ModelError, OSError) as error:
+            if str(error) != self._trouble:
+                log.warning("%s", error)
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
+
     def refresh(self) -> None:
-        """Make a pipeline of what is published now, if that differs from the present one."""
+        """Make a pipeline of what is published now, if that differs from the present one.
+
+        Raises:
+            NotReady: nothing has been published.
+        """
         settings = self._settings()
         published = (current_version(market_folder(settings)), released_version(settings))
         if self._pipeline is None or published != (

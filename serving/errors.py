@@ -5,7 +5,8 @@ ServingError            500
 ├── Unknown             404
 │   ├── UnknownTrend
 │   └── UnknownCreator
-└── TooMany             413  more candidates than one request may bring
+├── TooMany             413  more candidates than one request may bring
+└── PortTaken           503  another program listens where the service would
 """
 
 from __future__ import annotations
@@ -49,3 +50,10 @@ class TooMany(ServingError):
 
     status = 413
     title = "Too many candidates"
+
+
+class PortTaken(ServingError):
+    """Another program listens where the service would; only the command line meets it."""
+
+    status = 503
+    title = "Port taken"

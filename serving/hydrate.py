@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from models.creator import Creator
+from serving.errors import UnknownCreator
 from serving.schemas import RankQuery
 
 
@@ -76,6 +77,18 @@ class PackedStates:
             uri = f"{self.path.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5)
         return self._connection
+
+
+def most_active(states: CreatorStates) -> Creator:
+    """The creator with the most posts in the last 28 days.
+
+    Raises:
+        UnknownCreator: nobody is known.
+    """
+    known = [creator for creator_id in states.ids() if (creator := states.get(creator_id))]
+    if not known:
+        raise UnknownCreator("no creator is known: ingest posts first")
+    return max(known, key=lambda creator: creator.column("posts_28d"))
 
 
 def pack(creator: Creator) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ from typing import Any
 
 from configs import Settings
 from serving.assemble import creator_states
-from serving.errors import NotReady
+from serving.errors import NotReady, PortTaken
+from serving.hydrate import most_active
 
 TARGET = "serving.service:Recommender"
 
@@ -32,6 +34,24 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "BENTOML_DO_NOT_TRACK": "true",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Make sure that the service can listen there.
+
+    Raises:
+        PortTaken: it cannot.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): stop what listens there, or choose "
+            f"another port, e.g. «harmonic serve --port {port + 1}» or HARMONIC_SERVING__PORT={port + 1}"
+        ) from None
 
 
 def wait_until_ready(base: str, process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -55,10 +75,7 @@ def wait_until_ready(base: str, process: subprocess.Popen[bytes], seconds: float
 
 def first_recommendation(base: str, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """A request for the most active creator's slate over HTTP, and its answer."""
-    states = creator_states(settings)
-    known = (creator for creator_id in states.ids() if (creator := states.get(creator_id)))
-    creator = max(known, key=lambda creator: creator.column("posts_28d"))
-    body = {"creator_id": creator.creator_id, "k": 10}
+    body = {"creator_id": most_active(creator_states(settings)).creator_id, "k": 10}
     request = urllib.request.Request(
         f"{base}/v1/recommendations", json.dumps(body).encode(), {"content-type": "application/json"}
     )

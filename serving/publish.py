@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from features.materialize import known_by, write_features
 from features.store import FeatureRepository
 from models.moment import moment, online
 from serving.assemble import creator_states, market_folder
-from serving.snapshot import is_current, publish
+from serving.snapshot import FORMAT, is_current, publish
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
@@ -42,7 +43,7 @@ def materialize_and_publish(
     progress: Progress = lambda *_: None,
 ) -> Published:
     """Compute the features of an instant, offline and online, and publish them, unless that has been done already."""
-    version = f"{as_of:%Y%m%dT%H%M%S}-{lake.fingerprint()[:12]}"
+    version = f"{as_of:%Y%m%dT%H%M%S}-{_digest(lake.fingerprint(), settings)}"
     if is_current(market_folder(settings), version):
         return Published(version, as_of, None)
     progress("features", 0.1)
@@ -51,6 +52,13 @@ def materialize_and_publish(
     features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
     progress("publish", 0.9)
     return Published(version, as_of, publish_market(history, features, settings, version))
+
+
+def _digest(fingerprint: str, settings: Settings) -> str:
+    """A hash of everything that a published market depends on, beside its instant."""
+    parts = [fingerprint, str(FORMAT), settings.lake.posts_known]
+    parts += [section.model_dump_json() for section in (settings.trends, settings.candidates)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def publish_market(history: History, features: FeatureRepository, settings: Settings, version: str) -> int:

@@ -25,6 +25,9 @@ CURRENT: Final = "current"
 TRENDS: Final = "trends.arrow"
 ARRAYS: Final = "generators.npz"
 ABOUT: Final = "about.json"
+FORMAT: Final = 2
+"""Of what is written; raised with every change, so that no process reads what another version of it wrote."""
+
 KEPT: Final = 3
 """How many published snapshots stay on disk, so that a reader of the one before is not cut off."""
 
@@ -54,7 +57,7 @@ def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> 
     feather.write_feather(pa.Table.from_pandas(frame, preserve_index=False), staged / TRENDS, compression="lz4")
     arrays = {f"{name}.{part}": a for name, g in market.generators.items() for part, a in g.arrays().items()}
     np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
-    about = {"as_of": market.as_of.isoformat(), "version": version, "words": sorted(market.word_of)}
+    about = {"format": FORMAT, "as_of": market.as_of.isoformat(), "words": sorted(market.word_of)}
     (staged / ABOUT).write_text(json.dumps(about))
     target = folder / version
     if target.exists():
@@ -90,12 +93,14 @@ def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
     """The published snapshot.
 
     Raises:
-        NotReady: nothing has been published.
+        NotReady: nothing has been published, or only what another version of this program wrote.
     """
     from pyarrow import feather
 
     version = current_version(folder)
     about = json.loads((folder / version / ABOUT).read_text())
+    if about.get("format") != FORMAT:
+        raise NotReady(f"market {version} was published by another version of this program: run «harmonic materialize»")
     with np.load(folder / version / ARRAYS, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     generators = {

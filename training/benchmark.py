@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,13 +12,12 @@ import scipy.sparse as sp
 
 from configs import BenchmarkSettings
 from models.blend import Blend, Shortlists, best
-from models.candidates import Candidates
 from models.content import CentroidCandidates, ContentCandidates, joined, whitened
 from models.forest import Examples, Forest, fit_forest
-from models.generators import Generator
+from models.generators import Generator, ItemToItem
 from models.interactions import Floats, Interactions, Ints
 from models.metrics import ndcg, recall
-from models.walks import ChainCandidates, DampedWalkCandidates
+from models.walks import DampedWalkCandidates, chained
 from training.benchmark_data import Fold, UnusableBenchmark, histories, hold_out, interactions, read_benchmark
 
 if TYPE_CHECKING:
@@ -83,47 +82,49 @@ class Recipe:
     """The generators of the benchmark.
 
     Attributes:
-        of_rows: fitted anew to each fold.
-        of_content: fitted once; they know no rows.
-        weights: of the first stage.
-        scale: of the first stage.
+        walk, step: walks of several lengths and of one.
+        of_content: fitted once, since they know no rows; empty without vectors.
+        near: the graph of nearest neighbours by content, None without vectors.
+        settings: weights and sizes.
     """
 
-    of_rows: Mapping[str, Candidates]
+    walk: DampedWalkCandidates
+    step: DampedWalkCandidates
     of_content: Mapping[str, Generator]
-    weights: Mapping[str, float]
-    scale: float
+    near: ItemToItem | None
+    settings: BenchmarkSettings
 
     @classmethod
     def of(cls, vectors: Mapping[str, Floats], items: int, settings: BenchmarkSettings) -> Recipe:
         """The recipe for a catalogue; without vectors the walks stand alone."""
         walk, content = settings.walk, settings.content
-        top_n = settings.top_n
-        step = DampedWalkCandidates(1, 1.0, walk.trend_exponent, walk.creator_exponent, top_n)
-        of_rows: dict[str, Candidates] = {
-            "walk": DampedWalkCandidates(walk.steps, walk.damping, walk.trend_exponent, walk.creator_exponent, top_n),
-            "step": step,
-        }
+        several = DampedWalkCandidates(
+            walk.steps, walk.damping, walk.trend_exponent, walk.creator_exponent, settings.top_n
+        )
+        step = replace(several, steps=1)
         if not vectors:
-            return cls(of_rows, {}, {"walk": 1.0}, settings.scale)
-        white = {name: whitened(table) for name, table in vectors.items()}
-        both = joined(list(white.values()), [content.weights[name] for name in white])
-        near = ContentCandidates(both, content.power, content.neighbours)
-        of_rows |= {
-            "step_content": ChainCandidates(step, near, top_n),
-            "content_step": ChainCandidates(near, step, top_n),
-        }
+            return cls(several, step, {}, None, settings)
         nobody = interactions(sp.csr_matrix((0, items)))
+        both = joined([whitened(table) for table in vectors.values()], [content.weights[name] for name in vectors])
         of_content: dict[str, Generator] = {
-            "content": ContentCandidates(both, content.power, top_n).fit(nobody),
+            "content": ContentCandidates(both, content.power, settings.top_n).fit(nobody),
             "likeness": CentroidCandidates(both).fit(nobody),
         }
-        return cls(of_rows, of_content, {"walk": 1.0, "content": content.share}, settings.scale)
+        near = ContentCandidates(both, content.power, content.neighbours).fit(nobody)
+        return cls(several, step, of_content, near, settings)
 
     def fit(self, rows: Interactions) -> Blend:
-        """The first stage, fitted to some rows."""
-        fitted: dict[str, Generator] = {name: candidates.fit(rows) for name, candidates in self.of_rows.items()}
-        return Blend(fitted | dict(self.of_content), self.weights, self.scale)
+        """The first stage, fitted to some rows: walk and content; all else informs the trees."""
+        step, top_n = self.step.fit(rows), self.settings.top_n
+        fitted: dict[str, Generator] = {"walk": self.walk.fit(rows), "step": step}
+        if self.near is None:
+            return Blend(fitted, {"walk": 1.0}, self.settings.scale)
+        fitted |= {
+            "step_content": chained(step, self.near, top_n),
+            "content_step": chained(self.near, step, top_n),
+        }
+        weights = {"walk": 1.0, "content": self.settings.content.share}
+        return Blend(fitted | dict(self.of_content), weights, self.settings.scale)
 
 
 def score(lists: Ints, truth: sp.csr_matrix) -> dict[str, float]:
@@ -147,7 +148,8 @@ def _fit_trees(recipe: Recipe, used: sp.csr_matrix, settings: BenchmarkSettings,
     parts: list[Examples] = []
     names: tuple[str, ...] = ()
     directions: list[int] = []
-    folds = hold_out(used, settings.folds, settings.label_exponent, settings.seed)
+    draws = range(settings.seed, settings.seed + settings.draws)
+    folds = [fold for seed in draws for fold in hold_out(used, settings.folds, settings.label_exponent, seed)]
     for number, fold in enumerate(folds):
         progress(f"fold {number + 1} of {len(folds)}", 0.05 + 0.6 * number / len(folds))
         blend = recipe.fit(interactions(fold.used))

@@ -16,6 +16,8 @@ from models.panel import Bools, Panel, Ranking, best_places
 
 K: Final = 20
 METRICS: Final = ("ndcg", "recall", "mrr")
+TOO_GOOD: Final = 2.0
+"""What learns from plain rankings has not honestly been this many times as good as the best of them."""
 Segment = Callable[[Panel], Bools]
 """Which trends of a panel count for whom, shape (q, n)."""
 
@@ -116,3 +118,24 @@ def score_panels(ranking: Ranking, panels: Sequence[Panel]) -> list[Floats]:
 def difference(a: Figures, b: Figures, metric: str, resamples: int, seed: int, confidence: float) -> Interval:
     """Interval of the mean difference a − b over the same queries."""
     return paired_bootstrap(a.per_query[metric], b.per_query[metric], resamples, seed, confidence)
+
+
+def suspicious(
+    learned: Mapping[str, Figures],
+    plain: Mapping[str, Figures],
+    metric: str,
+    resamples: int,
+    seed: int,
+    confidence: float,
+) -> dict[str, float]:
+    """Learned rankings that are too good to be true: name → how many times as good as the best plain one.
+
+    A jump beyond `TOO_GOOD`, proven on the same queries, is what a feature from the future looks like.
+    """
+    best = max(plain.values(), key=lambda found: found.mean(metric))
+    most = (TOO_GOOD - 1) * best.mean(metric)
+    return {
+        name: found.mean(metric) / max(best.mean(metric), 1e-9)
+        for name, found in learned.items()
+        if difference(found, best, metric, resamples, seed, confidence).low > most
+    }

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from configs import Settings
-from models.baseline import popularity_baselines
+from models.baseline import generator_baselines, popularity_baselines
 from models.interactions import Floats
 from models.metrics import Interval, expected_calibration_error
 from models.panel import Panel, Ranking
 from models.ranker import LEAST, Ranker, creator_terms
 from training import report
-from training.evaluate import METRICS, Figures, Segment, figures, generator_recall, score_panels, segments
+from training.evaluate import (
+    METRICS,
+    Figures,
+    Segment,
+    figures,
+    generator_recall,
+    score_panels,
+    segments,
+    suspicious,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Judgement:
         tables: heading → table, the comparison of every ranking first.
         drawings: file name → matplotlib figure.
         curve: NDCG after 0, a quarter, … all rounds of the trees.
+        jumps: rankings that are too good to be true → how many times as good as the best plain one.
     """
 
     figures: Mapping[str, Figures]
@@ -36,6 +46,13 @@ class Judgement:
     tables: Mapping[str, report.Table]
     drawings: Mapping[str, Any]
     curve: tuple[float, ...] = ()
+    jumps: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def warning(self) -> str:
+        """What to look into before this is believed, empty where there is nothing."""
+        told = ", ".join(f"{name} is {times:.1f} times as good" for name, times in self.jumps.items())
+        return f"{told} as the best plain ranking: look for a feature from the future" if told else ""
 
     @property
     def summary(self) -> str:
@@ -64,10 +81,12 @@ def judge(ranker: Ranker, plain: Mapping[str, Ranking], panels: Sequence[Panel],
     metrics = _metrics(intervals, found) | {"test.ranker.calibration_error": expected_calibration_error(said, came)}
     parts = _by_segment(scores["ranker"], panels, segments(settings.ranker.established_posts))
     proposed = generator_recall(panels)
+    jumps = _jumps(found, settings)
     others = {name: {"coverage": f.coverage, "novelty": f.novelty} for name, f in found.items()}
     return Judgement(
         figures=found,
         metrics=metrics
+        | {"test.suspicious": float(len(jumps))}
         | {f"test.{name}.recall500": share for name, share in proposed.items()}
         | {f"test.ranker.{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
         tables={
@@ -80,6 +99,22 @@ def judge(ranker: Ranker, plain: Mapping[str, Ranking], panels: Sequence[Panel],
         },
         drawings={"calibration.png": report.calibration_figure(said, came)},
         curve=_learning_curve(ranker, panels),
+        jumps=jumps,
+    )
+
+
+def _jumps(found: Mapping[str, Figures], settings: Settings) -> dict[str, float]:
+    plain = {*popularity_baselines(), *generator_baselines()} & set(found)
+    if not plain:
+        return {}
+    options = settings.promotion
+    return suspicious(
+        {name: found[name] for name in found if name not in plain},
+        {name: found[name] for name in found if name in plain},
+        options.metric,
+        options.resamples,
+        settings.ranker.seed,
+        options.confidence,
     )
 
 

@@ -99,6 +99,7 @@ def _record(
         held_out_ranker=held_out,
         trained_through=split.trained_through,
         example=_example(final, panels),
+        tags={"warning": judged.warning} if judged.warning else {},
     )
 
 

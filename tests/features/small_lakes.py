@@ -54,9 +54,7 @@ class Rows:
         for m in self.video_metrics:
             first_seen[m["id"]] = min(first_seen[m["id"]], m["observed_at"])
         videos = [
-            v
-            for v in self.videos
-            if v["create_time"] <= at and (posts_known == "created" or first_seen[v["id"]] <= at)
+            v for v in self.videos if v["create_time"] <= at and (posts_known == "created" or first_seen[v["id"]] <= at)
         ]
         return Rows(
             videos,

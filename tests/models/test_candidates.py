@@ -20,7 +20,9 @@ from models.interactions import Interactions
 AGES = np.array([[1, 30, np.nan, np.nan], [np.nan, 2, 20, np.nan], [np.nan, np.nan, 3, 40.0], [5, np.nan, np.nan, 6]])
 
 
-def graph(ages: np.ndarray = AGES, targets: tuple[int, ...] = (0, 1, 2, 3), texts: tuple[str, ...] = ()) -> Interactions:
+def graph(
+    ages: np.ndarray = AGES, targets: tuple[int, ...] = (0, 1, 2, 3), texts: tuple[str, ...] = ()
+) -> Interactions:
     """A graph from the days since each creator's latest use of each trend, NaN where never; a post per use."""
     place = np.nonzero(~np.isnan(ages))
     uses = np.ones(len(place[0]))
@@ -140,10 +142,18 @@ def test_fitting_twice_gives_the_same_bits_even_where_there_are_fewer_tastes_tha
     for _ in range(3):
         a, b = fit_generators(known, options), fit_generators(known, options)
         for name in GENERATORS:
-            assert all(x.tobytes() == y.tobytes() for x, y in zip(a[name].arrays().values(), b[name].arrays().values(), strict=True)), name
+            assert all(
+                x.tobytes() == y.tobytes()
+                for x, y in zip(a[name].arrays().values(), b[name].arrays().values(), strict=True)
+            ), name
 
 
 def test_generators_keep_no_more_than_they_may() -> None:
     known = big_graph()
-    for candidates in (WalkCandidates(None, 3), LongWalkCandidates(14, 5, 3), SamePostCandidates(3), TextCandidates(0, 3)):
+    for candidates in (
+        WalkCandidates(None, 3),
+        LongWalkCandidates(14, 5, 3),
+        SamePostCandidates(3),
+        TextCandidates(0, 3),
+    ):
         assert np.diff(candidates.fit(known).matrix.indptr).max() <= 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.generators import restore
 from models.interactions import Interactions
-from models.walks import ChainCandidates, DampedWalkCandidates, densest
+from models.walks import DampedWalkCandidates, chained, densest
 
 
 def graph(creators: int = 30, trends: int = 12, seed: int = 0) -> Interactions:
@@ -91,11 +91,10 @@ def test_a_walk_survives_being_written_down() -> None:
 
 def test_a_chain_is_the_product_of_its_links() -> None:
     interactions = graph()
-    first, second = DampedWalkCandidates(1, 1.0, 0.8, 1.2, 12), DampedWalkCandidates(2, 0.5, 1.0, 1.0, 12)
-    product = (first.fit(interactions).matrix @ second.fit(interactions).matrix).toarray()
-    some = replace(interactions, targets=np.array([1, 4]))
-    found = ChainCandidates(first, second, 12).fit(some).matrix.toarray()
-    np.testing.assert_allclose(found, product[:, [1, 4]])
+    first = DampedWalkCandidates(1, 1.0, 0.8, 1.2, 12).fit(interactions)
+    second = DampedWalkCandidates(2, 0.5, 1.0, 1.0, 12).fit(replace(interactions, targets=np.array([1, 4])))
+    expected = first.scores(interactions.used) @ second.matrix.toarray()
+    np.testing.assert_allclose(chained(first, second, 12).scores(interactions.used), expected)
 
 
 @pytest.mark.parametrize("top_n", [1, 3, 8, 20])

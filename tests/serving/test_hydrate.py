@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.creator import CREATOR_COLUMNS, Creator
-from serving.hydrate import GivenStates, PackedStates, hydrate, pack, unpack
+from serving.errors import UnknownCreator
+from serving.hydrate import GivenStates, PackedStates, hydrate, most_active, pack, unpack
 from serving.schemas import RankQuery
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -98,6 +99,14 @@ def test_readers_see_all_old_or_all_new_creators_while_one_writes(tmp_path: Path
         assert found is not None and found.region in ("AA", "BB")
         reads += 1
     writer.join()
+
+
+def test_the_most_active_creator_has_the_most_posts_of_a_month(tmp_path: Path) -> None:
+    with pytest.raises(UnknownCreator):
+        most_active(GivenStates({}))
+    calm, busy = known("anna"), known("zoe")
+    busy.profile[CREATOR_COLUMNS.index("posts_28d")] = 99
+    assert most_active(GivenStates({"anna": calm, "zoe": busy})).creator_id == "zoe"
 
 
 def test_a_known_creator_keeps_their_state_and_a_declared_region_wins() -> None:

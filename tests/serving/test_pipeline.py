@@ -5,13 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.creator import Creator
+from features.sources.simulated_files import truth_keys
+from features.sources.simulated_population import REGIONS
+from features.sources.simulator import adoption_probability, simulate
 from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import GivenStates, hydrate
 from serving.pipeline import Pipeline
 from serving.schemas import RankQuery
 from serving.score import score
+from tests.worlds import SMALL
 
 
 def keys(pipeline: Pipeline, query: RankQuery) -> list[str]:
@@ -73,37 +76,63 @@ def test_the_runner_is_its_stages_in_a_row(served: Pipeline, regular: str) -> No
     assert keys(served, query) == best[:10]
 
 
-def test_a_newcomer_gets_a_sensible_slate(served: Pipeline) -> None:
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """How probable it is that each creator of the small world takes up each trend on its last day."""
+
+    chance: np.ndarray
+    creators: dict[str, int]
+    trends: dict[str, int]
+    regions: np.ndarray
+
+    def mean(self, keys: list[str], creators: list[str]) -> float:
+        rows, columns = [self.creators[c] for c in creators], [self.trends[k] for k in keys if k in self.trends]
+        return float(self.chance[np.ix_(rows, columns)].mean())
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    world = simulate(SMALL)
+    names = world.creators.username.tolist()
+    return Truth(
+        adoption_probability(world, names, SMALL.days - 1),
+        {name: row for row, name in enumerate(names)},
+        {key: column for column, key in enumerate(truth_keys(world))},
+        np.array(REGIONS)[world.creators.region],
+    )
+
+
+def test_a_newcomer_gets_a_sensible_slate(served: Pipeline, truth: Truth) -> None:
     creator, scored = served.recommend(RankQuery("nobody-has-seen-me", 10))
-    assert not creator.known
-    assert len(scored.rows) == 10 and np.isfinite(scored.raw).all()
-    market = served.snapshot.market
-    live = np.sort(market.column("creators_7d")[market.recommendable])
-    assert np.median(market.column("creators_7d")[scored.rows]) > np.median(live)
+    assert not creator.known and len(scored.rows) == 10 and np.isfinite(scored.raw).all()
+    market, everybody = served.snapshot.market, list(truth.creators)
+    anything = truth.mean(market.keys[market.recommendable].tolist(), everybody)
+    assert truth.mean(market.keys[scored.rows].tolist(), everybody) > 1.3 * anything
 
 
-def test_declared_tags_move_a_newcomers_slate_towards_those_who_use_them(served: Pipeline) -> None:
-    """Tags of one taste: what a creator with a strong taste uses stands for what a newcomer declares."""
-    market = served.snapshot.market
+def test_a_newcomers_slate_fits_the_region_they_declare(served: Pipeline, truth: Truth) -> None:
+    plain, regional = 0.0, 0.0
+    for region in REGIONS:
+        there = [name for name, row in truth.creators.items() if truth.regions[row] == region]
+        plain += truth.mean(keys(served, RankQuery("newcomer", 10)), there)
+        regional += truth.mean(keys(served, RankQuery("newcomer", 10, region=region)), there)
+    assert regional > plain
+
+
+def test_a_newcomers_slate_fits_the_tags_they_declare(served: Pipeline, truth: Truth) -> None:
+    """A known creator's hashtags stand for what a newcomer of the same taste declares."""
     plain = keys(served, RankQuery("newcomer", 10))
-    nearer = 0
-    chosen = [
-        c for name in list(served.states.ids())[:40] if (c := served.states.get(name)) and len(c.rows_used(market)) > 6
-    ]
-    for creator in chosen:
-        tags = tuple(key.partition(":")[2] for key in creator.trend_keys if key.startswith("hashtag:"))[:8]
-        slate = keys(served, RankQuery("newcomer", 10, tags=tags))
-        assert not {*slate} & {f"hashtag:{tag}" for tag in tags}
-        nearer += likeness(served, creator, slate) > likeness(served, creator, plain)
-    assert chosen and nearer > 0.6 * len(chosen)
-
-
-def likeness(pipeline: Pipeline, creator: Creator, slate: list[str]) -> float:
-    """How well a slate fits a creator: the mean score of its trends for them."""
-    market = pipeline.snapshot.market
-    scored = pipeline.rank(RankQuery(creator.creator_id, len(slate), only=tuple(slate)))[1]
-    assert len(scored.rows) == len(slate) <= len(market)
-    return float(scored.raw.mean())
+    gain = []
+    for name in served.states.ids():
+        creator = served.states.get(name)
+        tags = (
+            tuple(key.partition(":")[2] for key in creator.trend_keys if key.startswith("hashtag:")) if creator else ()
+        )
+        if 3 <= len(tags) <= 50:
+            slate = keys(served, RankQuery("newcomer", 10, tags=tags))
+            assert not {*slate} & {f"hashtag:{tag}" for tag in tags}
+            gain.append(truth.mean(slate, [name]) - truth.mean(plain, [name]))
+    assert len(gain) > 20 and np.mean(gain) > 0
 
 
 def test_a_declared_region_reaches_the_features_of_a_newcomer(served: Pipeline) -> None:

@@ -16,7 +16,7 @@ from configs import TrendSettings
 from models.market import Market
 from serving.errors import NotReady
 from serving.pipeline import Pipeline
-from serving.snapshot import KEPT, TRENDS, current_version, is_current, load, publish
+from serving.snapshot import FORMAT, KEPT, TRENDS, current_version, is_current, load, publish
 from tests.worlds import small_settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,16 @@ def test_before_anything_is_published_the_error_says_what_to_run(folder: Path, t
     with pytest.raises(NotReady, match="harmonic up"):
         load(folder, trends)
     assert not is_current(folder, "one")
+
+
+def test_what_another_version_of_the_program_published_is_not_read(
+    folder: Path, publish_as: Publish, trends: TrendSettings
+) -> None:
+    publish_as("one")
+    about = folder / "one" / "about.json"
+    about.write_text(about.read_text().replace(f'"format": {FORMAT}', '"format": 0'))
+    with pytest.raises(NotReady, match="harmonic materialize"):
+        load(folder, trends)
 
 
 def test_only_the_newest_snapshots_stay_on_disk(folder: Path, publish_as: Publish) -> None:

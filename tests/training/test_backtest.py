@@ -30,7 +30,7 @@ def lake(tmp_path: Path) -> Lake:
     """Two sounds for 30 days, a third in the middle only, and hashtags that begin earlier."""
     times = np.arange(0, 30, 0.25)
     spans = {"a": (0, 30), "b": (0, 30), "c": (10, 20)}
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "trend_type": "sound",
             "trend_id": name,
@@ -62,9 +62,10 @@ def test_it_forecasts_every_known_trend_at_weekly_day_labels(lake: Lake, quick: 
 
 def test_each_cut_off_equals_the_forecast_at_the_end_of_its_day(lake: Lake, quick: ForecastSettings) -> None:
     found = backtest(lake, "sound", 3, quick)
-    for label, group in found.groupby("cutoff"):
-        as_of = label + DAY - timedelta(microseconds=1)
-        alone = forecast(lake, "sound", 3, as_of.to_pydatetime(), quick)
+    for week in range(5):
+        label = START + week * 7 * DAY
+        group = found[found["cutoff"] == label]
+        alone = forecast(lake, "sound", 3, label + DAY - timedelta(microseconds=1), quick)
         pd.testing.assert_frame_equal(
             group.drop(columns="cutoff").reset_index(drop=True), alone.drop(columns="cutoff"), check_exact=True
         )
