@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from configs import RankerSettings, TreeSettings
+from models.candidates import GENERATORS
 from models.creator import Creator
 from models.errors import IncompatibleModel
+from models.forest import Examples, Forest, fit_forest
 from models.interactions import Floats, Ints
 from models.linear import fit_linear
 from models.market import Market
@@ -121,10 +123,7 @@ class Ranker:
 
     def correction(self, features: Floats, threads: int = 0) -> Floats:
         """What the trees add, shape (m,)."""
-        if not self.boosters or len(features) == 0:
-            return np.zeros(len(features))
-        each = [booster.predict(features, raw_score=True, num_threads=threads) for booster in self.boosters]
-        return np.asarray(self.trust * np.mean(each, axis=0))
+        return self.trust * Forest(self.boosters).correction(features, threads)
 
     def rank_panel(self, panel: Panel) -> Floats:
         """Raw scores of every allowed trend for every query, as serving would give them, shape (q, n).
@@ -232,39 +231,34 @@ def fit_ranker(panels: Sequence[Panel], settings: RankerSettings) -> Ranker:
 
 
 def fit_trees(stage_one: Ranker, panels: Sequence[Panel], settings: TreeSettings) -> tuple[Any, ...]:
-    """LambdaRank (Burges, 2010) on each query's shortlist, starting from the linear score; one forest a seed."""
-    import lightgbm
+    """LambdaRank on each query's shortlist, starting from the linear score; one forest a seed.
 
-    features, grades, sizes, weights, start = _shortlists(stage_one, panels)
-    parameters: dict[str, Any] = {"objective": "lambdarank", "metric": "None", "verbosity": -1, "deterministic": True}
-    parameters |= {"force_row_wise": True, "label_gain": [0, 1, 2, 3, 4]} | settings.lightgbm
-    rounds = int(parameters.pop("n_estimators"))
-    data = lightgbm.Dataset(
-        features,
-        grades,
-        group=sizes,
-        weight=weights,
-        init_score=start,
-        feature_name=list(FEATURES),
-        free_raw_data=False,
-    )
-    return tuple(lightgbm.train(parameters | {"seed": seed}, data, rounds) for seed in settings.seeds)
+    More proposed by a generator, or better by the linear stage, never means a lower score, all else being equal.
+    """
+    rising = {*GENERATORS, "stage_one"}
+    constraints = {"monotone_constraints": [int(name in rising) for name in FEATURES]}
+    return fit_forest(_examples(stage_one, panels), FEATURES, constraints | settings.lightgbm, settings.seeds).boosters
 
 
-def _shortlists(stage_one: Ranker, panels: Sequence[Panel]) -> tuple[Floats, Ints, Ints, Floats, Floats]:
-    """Features, grades, sizes, weights and start scores of every query that has an adoption on its shortlist."""
-    parts: list[tuple[Floats, Ints, float, Floats]] = []
+def _examples(stage_one: Ranker, panels: Sequence[Panel]) -> Examples:
+    """The shortlist of every query that has an adoption on it."""
+    parts: list[Examples] = []
     for panel in panels:
         for i, creator in enumerate(panel.creators):
             inputs = panel.inputs[i].astype(np.float64)
             chosen = stage_one.best(panel.market, creator, inputs, panel.allowed[i], stage_one.shortlist)
             grades = panel.grades[i, chosen.rows].astype(np.int64)
             if grades.any():
-                parts.append((chosen.features.astype(np.float32), grades, panel.weight, chosen.stage_one))
-    sizes = np.array([len(grades) for _, grades, _, _ in parts])
-    weights = np.repeat([weight for _, _, weight, _ in parts], sizes)
-    features, grades, start = (np.concatenate([part[at] for part in parts]) for at in (0, 1, 3))
-    return features, grades, sizes, weights, start
+                parts.append(
+                    Examples(
+                        features=chosen.features,
+                        grades=grades,
+                        start=chosen.stage_one,
+                        sizes=np.array([len(grades)]),
+                        weights=np.full(len(grades), panel.weight),
+                    )
+                )
+    return Examples.joined(parts)
 
 
 def _span_days(panels: Sequence[Panel]) -> float:

@@ -15,7 +15,8 @@ from models.ranker import Ranker
 from models.registry import CHAMPION
 from serving.errors import NotReady, ServingError
 from serving.hydrate import PackedStates
-from serving.pipeline import Model, Pipeline
+from serving.pipeline import Pipeline
+from serving.score import Model
 from serving.snapshot import current_version, load
 
 log = logging.getLogger(__name__)

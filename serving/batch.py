@@ -13,8 +13,9 @@ from features.store import FeatureRepository
 from models.moment import moment, offline
 from models.ranker import creator_terms
 from serving.hydrate import GivenStates
-from serving.pipeline import Model, Pipeline
+from serving.pipeline import Pipeline
 from serving.schemas import RankQuery
+from serving.score import Model
 from serving.snapshot import TrendSnapshot
 
 if TYPE_CHECKING:

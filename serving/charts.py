@@ -32,7 +32,7 @@ def rising(trends: Trends, columns: int = 4) -> Any:
         burst = {e.name: e.value for e in trend.evidence}.get("burst", float("nan"))
         axes.fill_between(range(len(uses)), uses, color=BLUE, alpha=0.25, linewidth=0)
         axes.plot(uses, color=BLUE, linewidth=1.2)
-        axes.set_title(f"{_title(trend.title, trend.kind)}\n{trend.stage}, {burst:+.1f} σ", fontsize=8, loc="left")
+        axes.set_title(f"{_label(trend.title, trend.kind)}\n{trend.stage}, {burst:+.1f} σ", fontsize=8, loc="left")
         axes.set(xticks=[], yticks=[0, max(uses)])
     for axes in panels[len(trends.trends) :]:
         axes.set_axis_off()
@@ -69,7 +69,7 @@ def trend_history(market: Market, key: str) -> Any:
     burst, velocity = market.column("burst")[row], market.column("velocity_7d")[row]
     axes.set(
         ylabel="posts a day",
-        title=f"{_title(market.names[row], market.types[row])}: {market.stages[row]}, "
+        title=f"{_label(market.names[row], market.types[row])}: {market.stages[row]}, "
         f"burst {burst:+.1f} σ, velocity {velocity:+.1%} a day",
     )
     axes.legend()
@@ -103,7 +103,7 @@ def habits(creator: Creator) -> Any:
     weekdays.set(
         title=f"Weekdays: {cadence:.1f} posts a day, {creator.column('days_since_post'):.1f} days since the last"
     )
-    figure.suptitle(creator.creator_id)
+    figure.suptitle(creator.creator_id.replace("$", r"\$"))
     return figure
 
 
@@ -113,11 +113,11 @@ def taste(creator: Creator, market: Market, most: int = 12) -> Any:
     best = np.argsort(-likeness, kind="stable")[:most]
     used = set(creator.rows_used(market))
     figure, (axes,) = _panels(1, 1, (8, 0.3 * most + 0.8))
-    names = [_title(market.names[row], market.types[row]) for row in best]
+    names = [_label(market.names[row], market.types[row]) for row in best]
     axes.barh(range(len(best)), likeness[best], color=[GREY if row in used else BLUE for row in best])
     axes.set_yticks(range(len(best)), names)
     axes.invert_yaxis()
-    axes.set(xlabel="cosine of taste", title=f"Closest to the taste of {creator.creator_id} (grey: used already)")
+    axes.set(xlabel="cosine of taste", title="Closest to this creator's taste (grey: used already)")
     return figure
 
 
@@ -143,6 +143,11 @@ def slate_table(slate: Slate) -> pd.DataFrame:
 
 def _title(name: str, kind: str) -> str:
     return f"#{name}" if kind == "hashtag" else f"♪ {name}"
+
+
+def _label(name: str, kind: str) -> str:
+    """A title that matplotlib does not take for a formula: names have dollar signs in them."""
+    return _title(name, kind).replace("$", r"\$")
 
 
 def _shares(axes: Any, amounts: Mapping[str, float], title: str) -> None:

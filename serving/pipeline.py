@@ -7,26 +7,15 @@ from functools import cached_property
 
 from configs import ServingSettings
 from models.creator import Creator
-from models.explain import Explainer
 from models.interactions import Floats
 from models.pairs import trend_inputs
-from models.ranker import Ranker
 from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import CreatorStates, hydrate
 from serving.rerank import diversify
 from serving.schemas import RankQuery, Scored
-from serving.score import score
+from serving.score import Model, score
 from serving.snapshot import TrendSnapshot
-
-
-@dataclass(frozen=True)
-class Model:
-    """What scores: a ranker, its version, and what explains its scores."""
-
-    version: str
-    ranker: Ranker
-    explainer: Explainer
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from models.creator import CREATOR_COLUMNS, Creator
 from models.explain import fit_and_heat, reasons
 from models.market import Market
 from models.ranker import creator_terms
-from serving.pipeline import Model
 from serving.schemas import CreatorMetrics, Evidence, Item, Scored, Trend
+from serving.score import Model
 
 ITEM_EVIDENCE: Final = (
     "uses_7d",

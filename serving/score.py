@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.creator import Creator
+from models.explain import Explainer
 from models.market import Market
 from models.ranker import Ranker
 from serving.schemas import Candidates, Scored
+
+
+@dataclass(frozen=True)
+class Model:
+    """What scores: a ranker, its version, and what explains its scores."""
+
+    version: str
+    ranker: Ranker
+    explainer: Explainer
 
 
 def score(ranker: Ranker, market: Market, creator: Creator, candidates: Candidates, most: int) -> Scored:

@@ -48,7 +48,7 @@ def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_home(world_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same world with features online, a champion in the registry, and both published to serving; only to be read."""
+    """The same world with features online and a champion, both published to serving; only to be read."""
     from tests.worlds import small_settings, train_and_publish
 
     home = tmp_path_factory.mktemp("trained") / "home"

@@ -1,6 +1,7 @@
 """The errors of training.
 
 TrainingError
+├── UnusableBenchmark  files of a public benchmark that do not fit each other (training/benchmark_data.py)
 ├── TooShort       the series do not reach over one cut-off and its horizon
 └── NotComparable  champion and challenger cannot be judged on the same held-out queries
 """

@@ -28,7 +28,7 @@ class Shell:
     environment: Mapping[str, str]
     folder: Path
 
-    def run(self, *arguments: object, seconds: float = 180) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, seconds: float = 400) -> subprocess.CompletedProcess[str]:
         """Run to the end, whatever the end is."""
         return subprocess.run(
             [HARMONIC, *map(str, arguments)],

@@ -336,7 +336,11 @@ def tool(name: str, *arguments: object) -> str:
 def test_slates_of_real_creators_beat_every_popularity_baseline(data_folder: Path, tmp_path: Path) -> None:
     videos, cut = data_folder / "famous-2020" / "videos.parquet", tmp_path / "cut.parquet"
     tool("adoption_eval.py", "cut", videos, "2020-11-01", cut, "--posts-known")
-    fewer_cutoffs = {"HARMONIC_RANKER__MAX_CUTOFFS": "8", "HARMONIC_RANKER__TREES__SEEDS": "[0]"}
+    fewer_cutoffs = {
+        "HARMONIC_RANKER__MAX_CUTOFFS": "3",
+        "HARMONIC_RANKER__CUTOFF_STEP_DAYS": "7",
+        "HARMONIC_RANKER__TREES__SEEDS": "[0]",
+    }
     shell = Shell({"HARMONIC_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "2"} | fewer_cutoffs, tmp_path)
     report = shell.json("ingest", cut)
     assert report["quarantined"] == 0 and report["new"] > 40_000

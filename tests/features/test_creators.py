@@ -48,7 +48,7 @@ def test_creator_features_equal_a_slow_and_obvious_reference(drawn: Rows) -> Non
             "posts_7d": sum(age < 7 for age in age_days),
             "posts_28d": sum(age < 28 for age in age_days),
             "days_since_post": min(age_days),
-            "cadence": len(mine) / max(max(age_days), 1),
+            "cadence": len(mine) / max(*age_days, 1),
             "trends_per_post": uses.total() / len(mine),
             "uses_per_post": uses.total() / len(mine),
             "distinct_trends": len(uses),
