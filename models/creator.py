@@ -83,12 +83,8 @@ class Creator:
 
 
 def histories(creators: Sequence[Creator], market: Market) -> sp.csr_matrix:
-    """What each creator used, over the market's vocabulary, as the generators take it, shape (q, v).
-
-    Who used nothing of it stands for everybody, and is proposed what everybody would be.
-    """
+    """What each creator used, over the market's vocabulary, as the generators take it, shape (q, v)."""
     words = [sorted(w for key in c.trend_keys if (w := market.word_of.get(key)) is not None) for c in creators]
-    words = [row or list(range(len(market.word_of))) for row in words]
     indptr = np.cumsum([0, *map(len, words)])
     indices = np.concatenate([np.array(row, np.int64) for row in words]) if words else np.zeros(0, np.int64)
     return sp.csr_matrix((np.ones(len(indices)), indices, indptr), (len(words), len(market.word_of)))

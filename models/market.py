@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from configs import TrendSettings
 from features.recency import age_days, hours_since
@@ -65,6 +67,12 @@ class Market:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @cached_property
+    def for_everybody(self) -> dict[str, Floats]:
+        """Generator → its score of every trend for a history that holds the whole vocabulary, shape (n,)."""
+        whole = sp.csr_matrix(np.ones((1, len(self.word_of))))
+        return {name: generator.scores(whole)[0] for name, generator in self.generators.items()}
 
     def column(self, name: str) -> Floats:
         """One column of `numeric`, shape (n,)."""

@@ -48,9 +48,16 @@ FEATURES: Final = (
 
 
 def proposals(market: Market, creators: Sequence[Creator]) -> dict[str, Floats]:
-    """Generator → its score of every trend for each creator, shape (q, n)."""
+    """Generator → its score of every trend for each creator, shape (q, n).
+
+    Who used nothing of the vocabulary is proposed what everybody together would be.
+    """
     used = histories(creators, market)
-    return {name: market.generators[name].scores(used) for name in GENERATORS}
+    blank = np.flatnonzero(np.diff(used.indptr) == 0)
+    scores = {name: market.generators[name].scores(used) for name in GENERATORS}
+    for name in GENERATORS if len(blank) else ():
+        scores[name][blank] = market.for_everybody[name]
+    return scores
 
 
 def allowed(market: Market, creator: Creator) -> np.ndarray:

