@@ -82,7 +82,11 @@ class PublicCounts:
 
 
 def load_counts(
-    connection: Any, trend_types: Sequence[str], as_of: datetime, since: datetime | None = None
+    connection: Any,
+    trend_types: Sequence[str],
+    as_of: datetime,
+    since: datetime | None = None,
+    keys: Sequence[str] | None = None,
 ) -> PublicCounts:
     """Counts observed in (since, as_of], both UTC; without `since` all up to `as_of`.
 
@@ -92,10 +96,12 @@ def load_counts(
 
     Args:
         connection: of `Lake.connect()`.
+        keys: only these trends; all where not given.
     """
-    columns = connection.execute(
-        _QUERY, {"types": list(trend_types), "as_of": as_of, "since": since or datetime.min.replace(year=1900)}
-    ).fetchnumpy()
+    given = {"types": list(trend_types), "as_of": as_of, "since": since or datetime.min.replace(year=1900)}
+    if keys is not None:
+        given["keys"] = list(keys)
+    columns = connection.execute(_QUERY.format(wanted=_ONLY if keys is not None else "true"), given).fetchnumpy()
     types, ids = (np.asarray(columns[name]).astype(str) for name in ("trend_type", "trend_id"))
     changed = np.ones(len(ids), dtype=np.bool_)
     changed[1:] = (types[1:] != types[:-1]) | (ids[1:] != ids[:-1])
@@ -109,11 +115,13 @@ def load_counts(
     )
 
 
+_ONLY: Final = "trend_type || ':' || trend_id IN (SELECT unnest($keys::VARCHAR[]))"
 _QUERY: Final = """
     WITH one_region AS (
         SELECT trend_type, trend_id, coalesce(metric, '') AS metric, observed_at, value, region = '' AS worldwide
         FROM trend_snapshots
         WHERE list_contains($types, trend_type) AND value > 0 AND observed_at <= $as_of AND observed_at > $since
+          AND {wanted}
         QUALIFY row_number() OVER (
             PARTITION BY trend_type, trend_id, observed_at ORDER BY region = '' DESC, value DESC, region
         ) = 1

@@ -58,7 +58,7 @@ class Answers:
             market=pipeline.snapshot.version,
             as_of=market.as_of,
             feature_age_ms=max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
-            items=present.items(scored, creator, market, model, settings.reasons),
+            items=present.items(scored, creator, pipeline.snapshot, model, settings.reasons),
         )
 
     def ranking(self, request: RankRequest) -> Ranking:
@@ -81,7 +81,7 @@ class Answers:
             creator_id=request.creator_id,
             model=model.version,
             as_of=market.as_of,
-            items=present.items(scored, creator, market, model, pipeline.settings.reasons),
+            items=present.items(scored, creator, pipeline.snapshot, model, pipeline.settings.reasons),
             unknown=tuple(unknown.values()),
         )
 
@@ -98,7 +98,9 @@ class Answers:
             wanted &= heat > 0
         rows = np.flatnonzero(wanted)
         best = rows[np.argsort(-heat[rows], kind="stable")[:limit]]
-        return Trends(as_of=market.as_of, trends=tuple(present.trend(market, int(row), pipeline.model) for row in best))
+        return Trends(
+            as_of=market.as_of, trends=tuple(present.trend(pipeline.snapshot, int(row), pipeline.model) for row in best)
+        )
 
     def trend(self, key: str) -> Trend:
         """One live trend.
@@ -111,7 +113,7 @@ class Answers:
         if key not in market.row_of:
             kind, trend_id = split_trend_key(key)
             raise UnknownTrend(f"no live {kind} «{trend_id}» as of {market.as_of:%Y-%m-%d %H:%M} UTC")
-        return present.trend(market, market.row_of[key], pipeline.model)
+        return present.trend(pipeline.snapshot, market.row_of[key], pipeline.model)
 
     def creator(self, creator_id: str) -> CreatorMetrics:
         """What is known of a creator.

@@ -14,8 +14,9 @@ from models.creator import CREATOR_COLUMNS, Creator
 from models.explain import fit_and_heat, reasons
 from models.market import Market
 from models.ranker import creator_terms
-from serving.schemas import CreatorMetrics, Evidence, Item, Scored, Trend
+from serving.schemas import CreatorMetrics, Evidence, Growth, Item, Scored, Trend
 from serving.score import Model
+from serving.snapshot import TrendSnapshot
 
 ITEM_EVIDENCE: Final = (
     "uses_7d",
@@ -31,8 +32,11 @@ ITEM_EVIDENCE: Final = (
 UNITS: Final = {spec.name: spec.unit for spec in (*NUMERIC, *PROFILE)}
 
 
-def items(scored: Scored, creator: Creator, market: Market, model: Model, most_reasons: int) -> tuple[Item, ...]:
+def items(
+    scored: Scored, creator: Creator, snapshot: TrendSnapshot, model: Model, most_reasons: int
+) -> tuple[Item, ...]:
     """The scored rows as items, ranked in the order given."""
+    market = snapshot.market
     contributions = model.explainer.contributions(scored.features, scored.usual)
     fit, heat = fit_and_heat(contributions)
     probability = model.ranker.calibration.probability(scored.raw, creator_terms(creator))
@@ -48,7 +52,7 @@ def items(scored: Scored, creator: Creator, market: Market, model: Model, most_r
             heat=round(float(heat[place]), 4),
             stage=market.stages[row],
             stage_hit_rate=model.ranker.stage_hit_rates.get(market.stages[row]),
-            forecast=None,
+            forecast=_growth(snapshot, row),
             evidence=trend_evidence(market, int(row), ITEM_EVIDENCE),
             reasons=tuple(reasons(scored.features[place], contributions[place], most_reasons)),
         )
@@ -62,8 +66,9 @@ def trend_evidence(market: Market, row: int, names: Iterable[str]) -> tuple[Evid
     return tuple(_evidence(name, value, market.as_of) for name, value in values if not np.isnan(value))
 
 
-def trend(market: Market, row: int, model: Model) -> Trend:
+def trend(snapshot: TrendSnapshot, row: int, model: Model) -> Trend:
     """One trend in full."""
+    market = snapshot.market
     start = market.as_of - timedelta(days=market.daily_uses.shape[1])
     daily = tuple((start + timedelta(days=i), float(n)) for i, n in enumerate(market.daily_uses[row]))
     return Trend(
@@ -76,8 +81,13 @@ def trend(market: Market, row: int, model: Model) -> Trend:
         generic=not bool(market.recommendable[row]),
         evidence=trend_evidence(market, row, [spec.name for spec in NUMERIC if spec.name != "is_sound"]),
         daily_uses=daily,
-        forecast=None,
+        forecast=_growth(snapshot, row),
     )
+
+
+def _growth(snapshot: TrendSnapshot, row: int) -> dict[str, Growth] | None:
+    known = snapshot.forecasts.get(snapshot.market.keys[row])
+    return {days: Growth.model_construct(None, **values) for days, values in known.items()} if known else None
 
 
 def creator_metrics(creator: Creator, as_of: datetime) -> CreatorMetrics:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from configs import Settings
-from features.history import History
 from features.lake import Lake
 from features.materialize import known_by, write_features
 from features.store import FeatureRepository
+from models.forecaster import forecast_market
 from models.moment import moment, online
 from serving.assemble import creator_states, market_folder
-from serving.snapshot import FORMAT, is_current, publish
+from serving.snapshot import FORMAT, Forecasts, is_current, publish
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
@@ -50,30 +50,21 @@ def materialize_and_publish(
     history = known_by(lake, as_of, settings)
     write_features(history, features, settings)
     features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
-    progress("publish", 0.9)
-    return Published(version, as_of, publish_market(history, features, settings, version))
+    now = moment(history, online(features, as_of), settings)
+    progress("forecast", 0.85)
+    growth = forecast_market(lake, as_of, settings.forecast, keys=now.market.keys.tolist())
+    creator_states(settings).replace(now.creators.values(), as_of)
+    publish(market_folder(settings), version, now.trends, now.market, _by_text(growth))
+    return Published(version, as_of, len(now.market))
+
+
+def _by_text(growth: Mapping[str, Mapping[int, Mapping[str, float]]]) -> Forecasts:
+    """Days ahead as text, as JSON has them."""
+    return {key: {str(days): values for days, values in by_days.items()} for key, by_days in growth.items()}
 
 
 def _digest(fingerprint: str, settings: Settings) -> str:
     """A hash of everything that a published market depends on, beside its instant."""
     parts = [fingerprint, str(FORMAT), settings.lake.posts_known]
-    parts += [section.model_dump_json() for section in (settings.trends, settings.candidates)]
+    parts += [section.model_dump_json() for section in (settings.trends, settings.candidates, settings.forecast)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def publish_market(history: History, features: FeatureRepository, settings: Settings, version: str) -> int:
-    """Publish every live trend, the candidate generators and every creator's state.
-
-    Args:
-        history: as of the instant that was materialised.
-        features: the store that holds its rows online.
-        settings: the pool and the generators.
-        version: name of the snapshot.
-
-    Returns:
-        How many trends were published.
-    """
-    now = moment(history, online(features, history.as_of), settings)
-    creator_states(settings).replace(now.creators.values(), history.as_of)
-    publish(market_folder(settings), version, now.trends, now.market)
-    return len(now.market)

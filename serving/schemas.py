@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -76,6 +76,14 @@ class Evidence(Message):
     as_of: datetime
 
 
+class Growth(Message):
+    """Growth of a trend's public count as a share, with its 80 % interval; 0.12 is twelve percent more."""
+
+    growth: float
+    lo80: float
+    hi80: float
+
+
 class Item(Message):
     """One place on a slate."""
 
@@ -89,7 +97,9 @@ class Item(Message):
     heat: float = Field(description="What this trend adds to the score, 0 to 1; 0.5 is neutral")
     stage: str
     stage_hit_rate: float | None = Field(description="How often this stage's promise came true in the back-test")
-    forecast: dict[str, Any] | None = Field(description="Where the trend is heading; absent until it is known")
+    forecast: Mapping[str, Growth] | None = Field(
+        description="Days ahead → growth of the public count; absent without one"
+    )
     evidence: tuple[Evidence, ...]
     reasons: tuple[str, ...]
 
@@ -129,7 +139,7 @@ class Trend(Message):
     generic: bool
     evidence: tuple[Evidence, ...]
     daily_uses: tuple[tuple[datetime, float], ...] = Field(description="(start of 24 h, posts), oldest first")
-    forecast: dict[str, Any] | None
+    forecast: Mapping[str, Growth] | None
 
 
 class Trends(Message):

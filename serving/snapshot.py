@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,11 +22,13 @@ from serving.errors import NotReady
 if TYPE_CHECKING:
     import pandas as pd
 
+Forecasts = Mapping[str, Mapping[str, Mapping[str, float]]]
+
 CURRENT: Final = "current"
 TRENDS: Final = "trends.arrow"
 ARRAYS: Final = "generators.npz"
 ABOUT: Final = "about.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of what is written; raised with every change, so that no process reads what another version of it wrote."""
 
 KEPT: Final = 3
@@ -34,13 +37,22 @@ KEPT: Final = 3
 
 @dataclass(frozen=True)
 class TrendSnapshot:
-    """One published market and the name of its version."""
+    """One published market.
+
+    Attributes:
+        version: its name.
+        market: the live trends.
+        forecasts: trend key → days ahead → growth with its 80 % interval, as shares; where public counts are known.
+    """
 
     version: str
     market: Market
+    forecasts: Forecasts = field(default_factory=dict)
 
 
-def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> None:
+def publish(
+    folder: Path, version: str, frame: pd.DataFrame, market: Market, forecasts: Forecasts | None = None
+) -> None:
     """Write a snapshot beside the present one, then point to it; a reader sees the old or the new, never half.
 
     Args:
@@ -48,6 +60,7 @@ def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> 
         version: its name, e.g. of the data it was made from.
         frame: rows of the trend view out of the online store.
         market: what was made of them.
+        forecasts: see `TrendSnapshot`.
     """
     import pyarrow as pa
     from pyarrow import feather
@@ -57,7 +70,8 @@ def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> 
     feather.write_feather(pa.Table.from_pandas(frame, preserve_index=False), staged / TRENDS, compression="lz4")
     arrays = {f"{name}.{part}": a for name, g in market.generators.items() for part, a in g.arrays().items()}
     np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
-    about = {"format": FORMAT, "as_of": market.as_of.isoformat(), "words": sorted(market.word_of)}
+    about: dict[str, Any] = {"format": FORMAT, "as_of": market.as_of.isoformat(), "words": sorted(market.word_of)}
+    about["forecasts"] = {key: forecasts[key] for key in market.keys if key in forecasts} if forecasts else {}
     (staged / ABOUT).write_text(json.dumps(about))
     target = folder / version
     if target.exists():
@@ -109,9 +123,8 @@ def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
     }
     frame = feather.read_feather(folder / version / TRENDS, memory_map=False)
     as_of = datetime.fromisoformat(about["as_of"])
-    return TrendSnapshot(
-        version, Market.from_frame(frame, as_of, np.array(about["words"], object), generators, settings)
-    )
+    market = Market.from_frame(frame, as_of, np.array(about["words"], object), generators, settings)
+    return TrendSnapshot(version, market, about["forecasts"])
 
 
 def _forget(folder: Path, present: str) -> None:
