@@ -73,7 +73,7 @@ def forecast_market(
     progress: Progress = quiet,
     keys: Sequence[str] | None = None,
 ) -> dict[str, dict[int, dict[str, float]]]:
-    """Growth of every trend of any type, or of those in `keys`, that had a public count in the last days (`market.history_days`).
+    """Growth of every trend, or of those in `keys`, that had a public count in the last days (`market.history_days`).
 
     Cheaper and a little coarser than `forecast`: fewer particles, and a history that is cut off. A trend whose latest
     count is out of all keeping with those before it, as where several sounds share one id, is left out.
