@@ -655,6 +655,7 @@ def _fail(error: Exception) -> NoReturn:
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one line, not in a traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning starve a busy machine
     from pydantic import ValidationError
 
     from features.errors import FeatureError

@@ -304,7 +304,6 @@ class ServingSettings(Section):
     max_candidates: int = Field(gt=0)
     max_share_of_kind: float = Field(gt=0, le=1)
     reasons: int = Field(ge=0)
-    recent_trends: int = Field(gt=0)
     refresh_seconds: float = Field(gt=0)
 
 

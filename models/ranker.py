@@ -211,7 +211,7 @@ class Ranker:
             trust=meta["trust"],
             shortlist=meta["shortlist"],
             calibration=calibration,
-            stage_hit_rates=meta["stage_hit_rates"],
+            stage_hit_rates=meta.get("stage_hit_rates", {}),
         )
 
 

@@ -339,7 +339,7 @@ def test_slates_of_real_creators_beat_every_popularity_baseline(data_folder: Pat
     videos, cut = data_folder / "famous-2020" / "videos.parquet", tmp_path / "cut.parquet"
     tool("adoption_eval.py", "cut", videos, "2020-11-01", cut, "--posts-known")
     fewer_cutoffs = {
-        "HARMONIC_RANKER__MAX_CUTOFFS": "3",
+        "HARMONIC_RANKER__MAX_CUTOFFS": "2",
         "HARMONIC_RANKER__CUTOFF_STEP_DAYS": "7",
         "HARMONIC_RANKER__TREES__SEEDS": "[0]",
     }
