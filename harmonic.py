@@ -490,12 +490,18 @@ def prepare(work: Workspace, data: Path | None = None) -> None:
         work: what to work on.
         data: metrics to ingest; without any, a simulated world fills an empty lake.
     """
+    from models.errors import NoChampion
     from serving.assemble import has_model
 
     _fill_lake(work, data)
     as_of = work.instant(None)
     if not has_model(work.settings):
-        _report_training(_train(work, as_of))
+        outcome = _train(work, as_of)
+        _report_training(outcome)
+        if not outcome.verdict.promoted:
+            raise NoChampion(
+                "nothing can be served before a model beats popularity: ingest more posts, and run it again"
+            )
     _publish(work, as_of)
 
 
