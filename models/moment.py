@@ -46,8 +46,18 @@ def offline(features: FeatureRepository, as_of: datetime) -> Read:
 
 
 def online(features: FeatureRepository, as_of: datetime) -> Read:
-    """Read what the online store holds, nothing older than its time-to-live at `as_of`."""
-    return lambda view, _, keys, names: features.online(view, keys, names, as_of)
+    """Read what the online store holds of `as_of`; where it holds another instant's rows, what was known then.
+
+    The online store never goes back in time, so an earlier market than the last one can only be read offline.
+    """
+
+    def read(view: str, key: str, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+        held = features.online(view, keys, names, as_of)
+        if (held["event_timestamp"] == as_of).all():
+            return held
+        return offline(features, as_of)(view, key, keys, names)
+
+    return read
 
 
 def moment(history: History, read: Read, settings: Settings) -> Moment:

@@ -165,8 +165,10 @@ def _keep(study: Any, default: float, home: Path) -> Tuned:
     """Write the best trial's values, or nothing to change where the defaults are better."""
     import yaml
 
-    best: dict[str, Any] = dict(study.best_params) if study.best_value > default else {}
+    finished = [trial.value for trial in study.trials if trial.state.name == "COMPLETE"]
+    value = max(finished, default=default)
+    best: dict[str, Any] = dict(study.best_params) if value > default else {}
     path, staged = home / TUNED_FILE, home / f".{TUNED_FILE}"
     staged.write_text(yaml.safe_dump(best))
     staged.replace(path)
-    return Tuned(best, float(study.best_value), default, len(study.trials), path)
+    return Tuned(best, float(value), default, len(study.trials), path)
