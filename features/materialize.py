@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from configs import Settings
 from features.creators import creator_features, creator_histories
@@ -52,16 +50,3 @@ def write_features(history: History, features: FeatureRepository, settings: Sett
     for view, frame in frames.items():
         features.write(view, frame, history.as_of)
     return {view: len(frame) for view, frame in frames.items()}
-
-
-def materialize(
-    lake: Lake, features: FeatureRepository, instants: Iterable[datetime], settings: Settings
-) -> dict[str, Any]:
-    """Features as of each instant offline, and the latest of them online; returns rows per view of the latest."""
-    rows: dict[str, int] = {}
-    latest: datetime | None = None
-    for as_of in sorted(instants):
-        rows, latest = write_features(known_by(lake, as_of, settings), features, settings), as_of
-    if latest is not None:
-        features.materialize(latest)
-    return {"as_of": latest, "rows": rows}
