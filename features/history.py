@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from features.captions import said_words
 from features.errors import EmptyLake
 from features.schemas import COUNTS, trend_key
 
@@ -44,6 +45,8 @@ class History:
             duration (s), counted (µs, when views were last observed; 0 never), one column per count, and
             `view_count_<w>d_ago` as known w days earlier.
         use_post, use_trend: indices into posts and trends, shape (u,).
+        words: keys of what creators say beside trends, see `features.captions`, sorted, shape (w,).
+        said_by, said: creator and word of every pair, ascending, shape (s,).
         trends: column name → array of shape (t,): key, type, id, name, author.
         market: public counts per trend, observation by observation: trend, observed (µs), value, position.
     """
@@ -55,6 +58,9 @@ class History:
     posts: dict[str, Any]
     use_post: Ints
     use_trend: Ints
+    words: Strings
+    said_by: Ints
+    said: Ints
     trends: dict[str, Strings]
     market: dict[str, Any]
 
@@ -102,7 +108,7 @@ def load_history(
     """
     sql = connection.cursor()
     _known_posts(sql, as_of, posts_known, windows_days)
-    posts = _fetch(sql, "SELECT * EXCLUDE (hashtag_names) FROM known ORDER BY create_time, id")
+    posts = _fetch(sql, "SELECT * EXCLUDE (hashtag_names, video_description) FROM known ORDER BY create_time, id")
     if not len(posts["id"]):
         raise EmptyLake(f"no post was known by {as_of:%Y-%m-%d %H:%M} UTC: ingest data, or choose a later --as-of")
     _known_uses(sql, original_titles)
@@ -121,6 +127,7 @@ def load_history(
         columns[name] = _float(posts[name])
     _forget_impossible_zeros(columns, windows_days)
     use_post, use_trend = _uses(sql, trends["key"])
+    words, said_by, said = said_words(sql, creators, original_titles)
     return History(
         as_of=as_of,
         creators=creators.astype(object),
@@ -129,6 +136,9 @@ def load_history(
         posts=columns,
         use_post=use_post,
         use_trend=use_trend,
+        words=words,
+        said_by=said_by,
+        said=said,
         trends=trends,
         market=_market(sql, as_of, trends["key"]),
     )
@@ -163,7 +173,7 @@ def _known_posts(sql: Any, as_of: datetime, posts_known: str, windows_days: tupl
         f"""
         CREATE OR REPLACE TEMP TABLE known AS
         SELECT p.id, p.create_time, epoch_us(p.create_time) AS created, p.username, p.region_code, p.video_duration,
-               p.music_id, p.music_title, p.music_author, p.hashtag_names, counts.* EXCLUDE (id)
+               p.music_id, p.music_title, p.music_author, p.hashtag_names, p.video_description, counts.* EXCLUDE (id)
         FROM posts p
         LEFT JOIN (SELECT id, {latest}, {earlier} FROM video_metrics WHERE observed_at <= $now GROUP BY id) counts
           ON counts.id = p.id

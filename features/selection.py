@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from features.recency import FIRST_USED_AT, LAST_USED_AT, RECENCY_FEATURES, REQUESTED_AT
@@ -54,7 +54,7 @@ def select(views: Mapping[str, ViewSpec], features: str | Sequence[str], names: 
     Raises:
         ValueError: a name is unknown, or the on-demand view is asked for without the view that feeds it.
     """
-    asked = _views_of(features)
+    asked = _views_of(features, views)
     refuse_unknown("there is no feature view", asked, {*views, TREND_AGE})
     on_demand = TREND_AGE in asked
     if on_demand and TREND_ACTIVITY not in asked:
@@ -65,13 +65,13 @@ def select(views: Mapping[str, ViewSpec], features: str | Sequence[str], names: 
     return Selection(everything.views, on_demand, tuple(known if names is None else names))
 
 
-def _views_of(features: str | Sequence[str]) -> tuple[str, ...]:
+def _views_of(features: str | Sequence[str], known: Container[str]) -> tuple[str, ...]:
     if not isinstance(features, str):
         return tuple(features)
     if features not in SERVICES:
         return (features,)
     service = SERVICES[features]
-    return (*service.views, *((TREND_AGE,) if service.on_demand else ()))
+    return (*(view for view in service.views if view in known), *((TREND_AGE,) if service.on_demand else ()))
 
 
 def refuse_unknown(problem: str, asked: Iterable[str], known: Iterable[str]) -> None:

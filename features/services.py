@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from features.views import CREATOR_PROFILE, OWNER, TREND_ACTIVITY, TREND_AGE
+from features.views import CREATOR_PROFILE, OWNER, TREND_ACTIVITY, TREND_AGE, TREND_FORECAST
 
 if TYPE_CHECKING:
     from feast import FeatureService
@@ -18,7 +18,7 @@ class ServiceSpec:
 
     Attributes:
         name: of the service.
-        views: the stored views whose every feature it takes, in order.
+        views: the stored views whose every feature it takes, in order, where the repository has them.
         on_demand: whether it also takes the features that depend on the request's time.
         description: for a reader of the registry.
     """
@@ -31,7 +31,7 @@ class ServiceSpec:
 
 RANKER_V1: Final = ServiceSpec(
     "ranker_v1",
-    (TREND_ACTIVITY, CREATOR_PROFILE),
+    (TREND_ACTIVITY, TREND_FORECAST, CREATOR_PROFILE),
     on_demand=True,
     description="Creator × trend ranker, version 1",
 )
@@ -50,7 +50,7 @@ def feature_service(
     """
     from feast import FeatureService
 
-    features = [views[view][list(names[view])] for view in service.views]
+    features = [views[view][list(names[view])] for view in service.views if view in views]
     if service.on_demand:
         features.append(views[TREND_AGE])
     return FeatureService(

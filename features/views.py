@@ -34,6 +34,7 @@ EVENT_US: Final = "event_us"
 """The event's exact instant as a value (us since 1970, UTC): Feast's SQLite store keeps whole seconds."""
 
 TREND_ACTIVITY: Final = "trend_activity"
+TREND_FORECAST: Final = "trend_forecast"
 CREATOR_PROFILE: Final = "creator_profile"
 CREATOR_HISTORY: Final = "creator_history"
 TREND_AGE: Final = "trend_age_at_request"
@@ -64,7 +65,10 @@ class ViewSpec:
 
 
 def view_specs(
-    trend: Sequence[FeatureSpec], creator: Sequence[FeatureSpec], history: Sequence[FeatureSpec]
+    trend: Sequence[FeatureSpec],
+    creator: Sequence[FeatureSpec],
+    history: Sequence[FeatureSpec],
+    forecast: Sequence[FeatureSpec] = (),
 ) -> tuple[ViewSpec, ...]:
     """The views over these features; one without any is left out.
 
@@ -75,6 +79,7 @@ def view_specs(
         ViewSpec(TREND_ACTIVITY, TREND_KEY, tuple(trend), timedelta(days=30), "How a trend is doing"),
         ViewSpec(CREATOR_PROFILE, CREATOR_KEY, tuple(creator), timedelta(days=90), "What a creator's posts do"),
         ViewSpec(CREATOR_HISTORY, CREATOR_KEY, tuple(history), timedelta(days=90), "Which trends a creator used"),
+        ViewSpec(TREND_FORECAST, TREND_KEY, tuple(forecast), timedelta(days=30), "Where a trend's count is heading"),
     )
     _refuse_repeats([spec.name for view in views for spec in view.features])
     return tuple(view for view in views if view.features)
@@ -83,9 +88,10 @@ def view_specs(
 def all_views() -> tuple[ViewSpec, ...]:
     """The views of the project's own features."""
     from features.creators import CREATOR_FEATURES, HISTORY_FEATURES
+    from features.forecasts import FORECAST_FEATURES
     from features.trends import TREND_FEATURES
 
-    return view_specs(TREND_FEATURES, CREATOR_FEATURES, HISTORY_FEATURES)
+    return view_specs(TREND_FEATURES, CREATOR_FEATURES, HISTORY_FEATURES, FORECAST_FEATURES)
 
 
 def _refuse_repeats(names: list[str]) -> None:

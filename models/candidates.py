@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from configs import CandidateSettings
 from models.generators import Generator, ItemToItem, Latent, strongest
 from models.interactions import Floats, Interactions, Ints, Strings
+from models.trending import ClusterTrendCandidates, RegionTrendCandidates
 
 GRAM_SPACE: Final = 2**16
 
@@ -101,6 +102,29 @@ class TextCandidates:
 
 
 @dataclass(frozen=True)
+class CaptionCandidates:
+    """What creators who speak alike used lately: from the words of captions, the rarer a word the louder.
+
+    Attributes:
+        half_life_days: of a use's weight.
+        top_n: how many targets of a word are kept.
+    """
+
+    half_life_days: float
+    top_n: int
+
+    def fit(self, interactions: Interactions) -> ItemToItem:
+        """See `Candidates.fit`."""
+        by_word = _inverse(_sums(interactions.said, axis=0), 0.5)
+        said = (interactions.said @ by_word).tocsr()
+        by_length = _inverse(np.sqrt(_sums(said.multiply(said).tocsr(), axis=1)))
+        recent = interactions.recent(self.half_life_days)[:, interactions.targets]
+        by_creator = _inverse(np.maximum(_sums(interactions.used, axis=1), 1), 0.5)
+        spoken = (by_length @ said).T.tocsr()
+        return ItemToItem(strongest(by_word @ (spoken @ (by_creator @ recent)), self.top_n))
+
+
+@dataclass(frozen=True)
 class CoAdoptionCandidates:
     """Closed-form linear autoencoder of recency-weighted uses (EASE, Steck, 2019).
 
@@ -159,7 +183,10 @@ class NeighbourCandidates:
         return Latent(words, np.ascontiguousarray(np.asarray(recent.T @ (by_creator @ vectors)).T))
 
 
-GENERATORS = ("walk", "recent_walk", "long_walk", "same_post", "text", "coadoption", "neighbours")
+OF_HISTORY: Final = ("walk", "recent_walk", "long_walk", "same_post", "text", "coadoption", "neighbours")
+"""The generators that know a creator by the trends used alone."""
+
+GENERATORS: Final = (*OF_HISTORY, "captions", "cluster_trends", "region_trends")
 """The generators of a market, in the order of their pair features."""
 
 
@@ -177,7 +204,20 @@ def fit_generators(interactions: Interactions, settings: CandidateSettings) -> d
         ),
         "neighbours": NeighbourCandidates(settings.dimensions, settings.neighbour_half_life_days),
     }
-    return {name: configured[name].fit(interactions) for name in GENERATORS}
+    fitted: dict[str, Generator] = {name: configured[name].fit(interactions) for name in OF_HISTORY}
+    space, trending = cast(Latent, fitted["neighbours"]), settings.trending
+    fitted["cluster_trends"] = ClusterTrendCandidates(
+        space,
+        trending.creators_per_cluster,
+        trending.most_clusters,
+        trending.half_life_days,
+        trending.prior_adoptions,
+    ).fit(interactions)
+    fitted["region_trends"] = RegionTrendCandidates(trending.half_life_days, trending.prior_adoptions, top_n).fit(
+        interactions
+    )
+    fitted["captions"] = CaptionCandidates(settings.caption_half_life_days, top_n).fit(interactions)
+    return fitted
 
 
 _seen_grams: dict[str, tuple[Ints, Floats]] = {}

@@ -8,7 +8,6 @@ distribution that would have covered them (`growth_interval`). A forecast as of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,11 +16,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from configs import ForecastSettings
-from features.schemas import TREND_TYPES, trend_key
 from models.errors import TooLittleData
-from models.growth_correction import correction_features, corrections, uncertainty
+from models.growth_correction import Correction, correction_features, uncertainty
 from models.growth_interval import Resolved, calibrated_levels, central_interval, needed_levels, own_levels
-from models.growth_panel import RESTING_PARTICLES, GrowthPanel, Progress, build_panel, quiet
+from models.growth_panel import GrowthPanel, Progress, build_panel, quiet
 from models.growth_projection import MEDIAN, Shocks, across_gap, growth_quantiles, shown
 from models.particle_filter import RatePrior
 from models.public_counts import DAY_US, Flags, Floats, Ints, load_counts
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from features.lake import Lake
-
-LARGEST_SURPRISE: Final = float(np.log(2))
-"""A latest count further than this from where the filter holds the trend to be speaks of something else."""
 
 FORECAST_COLUMNS: Final = ("cutoff", "trend_id", "log_growth", "lo80", "hi80")
 
@@ -64,57 +59,6 @@ def forecast(
         raise TooLittleData(f"no {trend_type} has a public count by {as_of:%Y-%m-%d %H:%M}: ingest trend snapshots")
     panel = build_panel(counts, (horizon_days,), settings, settings.particles, progress)
     return GrowthForecaster(panel, horizon_days, settings).at(trend_type, as_of)
-
-
-def forecast_market(
-    lake: Lake,
-    as_of: datetime,
-    settings: ForecastSettings,
-    progress: Progress = quiet,
-    keys: Sequence[str] | None = None,
-) -> dict[str, dict[int, dict[str, float]]]:
-    """Growth of every trend, or of those in `keys`, that had a public count in the last days (`market.history_days`).
-
-    Cheaper and a little coarser than `forecast`: fewer particles, and a history that is cut off. A trend whose latest
-    count is out of all keeping with those before it, as where several sounds share one id, is left out.
-
-    Args:
-        as_of: UTC; counts observed at exactly this instant are known, later ones are not.
-
-    Returns:
-        trend key → days ahead → growth, lo80, hi80 of the shown count as shares of it: 0.12 is 12 % more.
-    """
-    since, found = as_of - timedelta(days=settings.market.history_days), _Found()
-    counts = load_counts(lake.connect(), TREND_TYPES, as_of, since, keys)
-    panel = build_panel(counts, settings.market.horizons_days, settings, settings.market.particles, progress)
-    odd = _contradicted(panel.rows)
-    for trend_type in sorted(set(counts.trend_types)):
-        own = panel.of_types(taught_by(trend_type, settings))
-        for horizon in panel.horizons:
-            frame = GrowthForecaster(own, horizon, settings).at(trend_type, as_of)
-            found.add(trend_type, horizon, frame[~frame["trend_id"].isin(odd.get(trend_type, ()))])
-    return found.forecasts
-
-
-def _contradicted(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Trend type → ids of the trends whose latest count the filter does not believe."""
-    latest = rows.groupby("trend_number").tail(1)
-    odd = latest[latest["level"].abs() > LARGEST_SURPRISE]
-    return {str(kind): group["trend_id"].tolist() for kind, group in odd.groupby("trend_type")}
-
-
-class _Found:
-    """Forecasts by trend and horizon."""
-
-    def __init__(self) -> None:
-        self.forecasts: dict[str, dict[int, dict[str, float]]] = {}
-
-    def add(self, trend_type: str, horizon: int, frame: pd.DataFrame) -> None:
-        """Add the forecasts of one type over one horizon."""
-        shares = np.expm1(frame[["log_growth", "lo80", "hi80"]].to_numpy()).tolist()
-        for trend_id, (growth, low, high) in zip(frame["trend_id"], shares, strict=True):
-            of_trend = self.forecasts.setdefault(trend_key(trend_type, trend_id), {})
-            of_trend[horizon] = {"growth": growth, "lo80": low, "hi80": high}
 
 
 def taught_by(trend_type: str, settings: ForecastSettings) -> tuple[str, ...]:
@@ -162,6 +106,7 @@ class GrowthForecaster:
         self.trend, self.count, self.exact = (
             panel.rows[name].to_numpy() for name in ("trend_number", "count", "exact")
         )
+        self._learned: tuple[int, Correction] | None = None
 
     @cached_property
     def scale(self) -> Floats:
@@ -180,8 +125,9 @@ class GrowthForecaster:
 
     @cached_property
     def shocks(self) -> Shocks:
-        """The random numbers of projections that start after a gap."""
-        return Shocks.draw(RESTING_PARTICLES, self.horizon, self.settings.filter, self.settings.seed)
+        """The random numbers of projections that start after a gap, as many as each cloud there has particles."""
+        size = len(next(iter(self.panel.resting.values())).level)
+        return Shocks.draw(size, self.horizon, self.settings.filter, self.settings.seed)
 
     def at(self, trend_type: str, as_of: datetime, cutoff: datetime | None = None) -> pd.DataFrame:
         """Forecasts of every trend of a type with a count by `as_of`, the columns of `forecast`.
@@ -238,18 +184,18 @@ class GrowthForecaster:
 
     def _correction(self, outlook: _Outlook, resolved: Ints, now_us: int) -> Floats:
         """What past forecasts add to the median; nothing for trends that are projected across a gap."""
+        if self._learned is None or self._learned[0] != now_us:  # the same for every trend type
+            self._learned = now_us, self._learn(resolved, now_us)
         added, fresh = np.zeros(len(outlook.rows)), outlook.is_fresh
-        error = self.growth[resolved] - self.quantiles[resolved, MEDIAN]
-        learned = corrections(
-            self.features[resolved],
-            error,
-            self.scale[resolved],
-            now_us // DAY_US - self.day[resolved],
-            self.features[outlook.rows[fresh]],
-            self.settings.correction,
-        )
-        added[fresh] = learned * outlook.scale[fresh]
+        added[fresh] = self._learned[1].shifts(self.features[outlook.rows[fresh]]) * outlook.scale[fresh]
         return added
+
+    def _learn(self, resolved: Ints, now_us: int) -> Correction:
+        error = self.growth[resolved] - self.quantiles[resolved, MEDIAN]
+        age_days = now_us // DAY_US - self.day[resolved]
+        return Correction.learn(
+            self.features[resolved], error, self.scale[resolved], age_days, self.settings.correction
+        )
 
     def _interval(self, trend_type: str, outlook: _Outlook, resolved: Ints, now_us: int) -> tuple[Floats, Floats]:
         past = Resolved(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from models.interactions import Floats
+from models.interactions import Floats, Ints
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -66,19 +66,61 @@ class Latent:
     words: Floats
     market: Floats
 
+    def placed(self, used: sp.csr_matrix) -> Floats:
+        """The histories' unit vectors, shape (q, d)."""
+        return _placed(used, self.words)
+
     def scores(self, used: sp.csr_matrix) -> Floats:
         """See `Generator.scores`; what points away scores 0."""
-        vectors = np.asarray(used @ self.words)
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return np.asarray(np.maximum(sp.csr_matrix(vectors) @ self.market, 0))
+        return np.asarray(np.maximum(sp.csr_matrix(self.placed(used)) @ self.market, 0))
 
     def arrays(self) -> Arrays:
         """Both tables of vectors."""
         return {"words": self.words, "market": self.market}
 
 
+@dataclass(frozen=True)
+class Clustered:
+    """Scores are the row of the cluster whose centre is nearest; the last row is for a history that is nowhere.
+
+    Attributes:
+        words: vectors of the vocabulary, shape (v, d).
+        centres: shape (g, d).
+        shares: of the live trends, shape (g + 1, n).
+    """
+
+    words: Floats
+    centres: Floats
+    shares: Floats
+
+    def scores(self, used: sp.csr_matrix) -> Floats:
+        """See `Generator.scores`."""
+        return np.asarray(self.shares[self.group(_placed(used, self.words))])
+
+    def group(self, vectors: Floats) -> Ints:
+        """Row of `shares` for each history's unit vector, shape (q,)."""
+        return np.asarray(np.where(vectors.any(axis=1), nearest(vectors, self.centres), len(self.centres)))
+
+    def arrays(self) -> Arrays:
+        """The vectors, the centres and their rows."""
+        return {"words": self.words, "centres": self.centres, "shares": self.shares}
+
+
+def nearest(vectors: Floats, centres: Floats) -> Ints:
+    """The centre nearest to each vector, shape (q,); ties by row."""
+    along = np.asarray(sp.csr_matrix(vectors) @ centres.T)
+    return np.asarray(np.argmin((centres**2).sum(axis=1) - 2 * along, axis=1))
+
+
+def _placed(used: sp.csr_matrix, words: Floats) -> Floats:
+    vectors = np.asarray(used @ words)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
+
+
 def restore(arrays: Arrays) -> Generator:
     """The generator that `arrays` was taken from."""
+    if "centres" in arrays:
+        return Clustered(arrays["words"], arrays["centres"], arrays["shares"])
     if "words" in arrays:
         return Latent(arrays["words"], arrays["market"])
     return ItemToItem(sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), tuple(arrays["shape"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,34 +68,43 @@ def correction_features(rows: pd.DataFrame, quantiles: Floats, horizon: int) -> 
     return np.column_stack([*state, *paces, *bends])
 
 
-def corrections(
-    features: Floats,
-    error: Floats,
-    scale: Floats,
-    age_days: Floats,
-    now: Floats,
-    settings: GrowthCorrectionSettings,
-) -> Floats:
-    """The shift of the median for each row of `now`, in units of its own scale, shape (rows of now,).
+@dataclass(frozen=True)
+class Correction:
+    """What the errors of resolved forecasts have taught.
 
-    Args:
-        features: of the resolved forecasts, shape (n, features).
-        error: what happened − their median, shape (n,).
-        scale: their uncertainty, shape (n,).
-        age_days: how long ago they were made, shape (n,).
-        now: features of the forecasts to correct.
-
-    Returns:
-        Zeros while there are fewer than `least_examples` resolved forecasts.
+    Attributes:
+        booster: a `lightgbm.Booster`; none while there is too little to learn from.
+        strength: how much of what it says counts.
     """
-    if len(error) < settings.least_examples or len(now) == 0:
-        return np.zeros(len(now))
-    import lightgbm
 
-    parameters: dict[str, Any] = {"objective": "l1", "verbosity": -1, "num_threads": 1, "deterministic": True}
-    parameters |= {"force_col_wise": True, "seed": 0} | settings.lightgbm
-    rounds = int(parameters.pop("n_estimators"))
-    weight = np.sqrt(scale) * 0.5 ** (age_days / settings.half_life_days)
-    data = lightgbm.Dataset(features, np.clip(error / scale, -LARGEST_ERROR, LARGEST_ERROR), weight=weight)
-    booster = lightgbm.train(parameters, data, rounds)
-    return np.asarray(settings.strength * booster.predict(now, num_threads=1))
+    booster: Any
+    strength: float
+
+    @classmethod
+    def learn(
+        cls, features: Floats, error: Floats, scale: Floats, age_days: Floats, settings: GrowthCorrectionSettings
+    ) -> Correction:
+        """Learn from resolved forecasts.
+
+        Args:
+            features: shape (n, features); fewer than `least_examples` teach nothing.
+            error: what happened − their median, shape (n,).
+            scale: their uncertainty, shape (n,).
+            age_days: how long ago they were made, shape (n,).
+        """
+        if len(error) < settings.least_examples:
+            return cls(None, settings.strength)
+        import lightgbm
+
+        parameters: dict[str, Any] = {"objective": "l1", "verbosity": -1, "num_threads": 1, "deterministic": True}
+        parameters |= {"force_col_wise": True, "seed": 0} | settings.lightgbm
+        rounds = int(parameters.pop("n_estimators"))
+        weight = np.sqrt(scale) * 0.5 ** (age_days / settings.half_life_days)
+        data = lightgbm.Dataset(features, np.clip(error / scale, -LARGEST_ERROR, LARGEST_ERROR), weight=weight)
+        return cls(lightgbm.train(parameters, data, rounds), settings.strength)
+
+    def shifts(self, features: Floats) -> Floats:
+        """How to shift the median of each forecast, in units of its own scale, shape (m,)."""
+        if self.booster is None or len(features) == 0:
+            return np.zeros(len(features))
+        return np.asarray(self.strength * self.booster.predict(features, num_threads=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ Progress = Callable[[str, float], None]
 LEVEL_WINDOW_DAYS: Final = 7
 RESTING_PARTICLES: Final = 500
 REPORT_EVERY: Final = 20
+PROJECTED_AT_ONCE: Final = 30_000
+"""Particles of how many rows are projected together: enough to be quick, few enough for the processor's cache."""
 
 
 def quiet(_step: str, _share: float) -> None:
@@ -128,27 +131,26 @@ class _Run:
         name = f"{self.counts.trend_types[trend]}:{self.counts.trend_ids[trend]}"
         rng = np.random.Generator(np.random.SFC64([self.settings.seed, zlib.crc32(name.encode())]))
         prior = RatePrior.of_type(self.counts.trend_types[trend], self.settings.prior)
-        for row, cloud in follow(
-            self.counts, trend, self.anchors, first_row, self.settings.filter, prior, self.particles, rng
-        ):
-            self._keep(row, cloud)
+        rows = follow(self.counts, trend, self.anchors, first_row, self.settings.filter, prior, self.particles, rng)
+        most = max(PROJECTED_AT_ONCE // self.particles, 1)
+        while some := list(islice(rows, most)):
+            self._keep([row for row, _ in some], Cloud(*map(np.stack, zip(*(cloud for _, cloud in some), strict=True))))
 
-    def _keep(self, row: int, cloud: Cloud) -> None:
-        k = self.ends[row]
-        log_now, anchor = float(np.log(self.counts.counts[k])), self.anchors[row]
-        self.state[:, row] = np.median(cloud.rate), cloud.rate.std(), cloud.level.mean() - log_now
-        self.quantiles[:, row] = growth_quantiles(
-            cloud,
-            log_now,
-            self.horizons,
-            self.shocks,
-            self.settings.filter,
-            (anchor.offset, anchor.share),
-            bool(self.counts.is_exact[k]),
+    def _keep(self, rows: list[int], clouds: Cloud) -> None:
+        """Keep what some rows know; clouds of shape (rows, particles)."""
+        ends, anchors = self.ends[rows], [self.anchors[row] for row in rows]
+        log_now = np.log(self.counts.counts[ends])[:, None]
+        offset, share = np.array([[(anchor.offset, anchor.share)] for anchor in anchors]).transpose(2, 0, 1)
+        self.state[0, rows], self.state[1, rows] = np.median(clouds.rate, axis=1), clouds.rate.std(axis=1)
+        self.state[2, rows] = clouds.level.mean(axis=1) - log_now[:, 0]
+        exact = self.counts.is_exact[ends][:, None]
+        self.quantiles[:, rows] = growth_quantiles(
+            clouds, log_now, self.horizons, self.shocks, self.settings.filter, (offset, share), exact
         )
-        if self._rests(row):
-            some = np.linspace(0, self.particles - 1, min(RESTING_PARTICLES, self.particles)).astype(np.int64)
-            self.resting[row] = Cloud(cloud.level[some], cloud.rate[some])
+        few = np.linspace(0, self.particles - 1, min(RESTING_PARTICLES, self.particles)).astype(np.int64)
+        for place, row in enumerate(rows):
+            if self._rests(row):
+                self.resting[row] = Cloud(clouds.level[place, few], clouds.rate[place, few])
 
     def _rests(self, row: int) -> bool:
         k = self.ends[row]

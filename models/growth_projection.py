@@ -94,12 +94,13 @@ def growth_quantiles(
     horizons: Sequence[int],
     shocks: Shocks,
     settings: GrowthFilterSettings,
-    replica: tuple[float, float] = (0.0, 0.0),
-    exact: bool = False,
+    replica: tuple[Floats | float, Floats | float] = (0.0, 0.0),
+    exact: Flags | bool = False,
 ) -> Floats:
-    """Quantiles at `LEVELS` of log(count shown after each horizon) − `log_now`, shape (horizons, levels).
+    """Quantiles at `LEVELS` of log(count shown after each horizon) − `log_now`, shape (horizons, …, levels).
 
     Args:
+        cloud: one, or several at once, shape (…, particles); everything else of shape (…, 1), or one for all.
         horizons: days, ascending.
         replica: log distance and share of the higher replica of a count that flips.
         exact: the count is shown as it is, not rounded.
@@ -112,12 +113,12 @@ def growth_quantiles(
     return np.stack(found)
 
 
-def shown(level: Floats, exact: bool = False) -> Floats:
+def shown(level: Floats, exact: Flags | bool = False) -> Floats:
     """Log of the count that is shown for a true log count; never below one."""
     count = np.exp(np.clip(level, 0.0, LARGEST_LOG_COUNT))
-    unit = 1.0 if exact else rounding_unit(count)
+    unit = np.where(exact, 1.0, rounding_unit(count))
     return np.log(np.maximum(np.round(count / unit) * unit, 1.0))
 
 
 def _quantiles(growth: Floats) -> Floats:
-    return np.sort(growth)[(LEVELS * (len(growth) - 1)).astype(np.int64)]
+    return np.sort(growth, axis=-1)[..., (LEVELS * (growth.shape[-1] - 1)).astype(np.int64)]

@@ -47,6 +47,14 @@ _CRAZE: Final = (
 _VARIANTS = ("(sped up)", "(slowed + reverb)", "- Remix", "(nightcore)")
 
 
+WORDS: Final = (
+    "choreo stage recipe kitchen lift reps sketch canvas outfit thrift garden soil level boss puppy leash "
+    "beat verse novel chapter road sunset code robot match goal brush palette prank joke study notes market "
+    "deal yoga calm braid curls wood drill tune chords magic cards lake tent snack crunch bride vows"
+).split()
+"""What people write in captions, two words for each cluster of taste."""
+
+
 @dataclass(frozen=True)
 class WorldSpec:
     """What world to simulate; the same spec gives the same world.

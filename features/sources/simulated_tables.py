@@ -13,8 +13,10 @@ from features import schemas
 from features.sources.simulated_counts import Observations, platform_counts, tiktok_rounded
 from features.sources.simulated_life import ORIGINAL, Posts
 from features.sources.simulated_population import (
+    CLUSTERS,
     PAST_DAYS,
     REGIONS,
+    WORDS,
     Cast,
     Floats,
     Ints,
@@ -59,7 +61,7 @@ def post_columns(cast: Cast, posts: Posts) -> pa.Table:
             "create_time": instants(spec.start, posts.created),
             "username": pa.array(username.tolist()),
             "region_code": pa.array(np.array(REGIONS)[creators.region[posts.creator]].tolist()),
-            "video_description": pa.array([" ".join(f"#{tag}" for tag in names) for names in tags.to_pylist()]),
+            "video_description": pa.array(_descriptions(cast, posts, tags)),
             "video_duration": pa.array(np.clip(rng.lognormal(np.log(16), 0.65, n), 4, 600).astype(np.int64)),
             "music_id": ids,
             "music_title": titles,
@@ -67,6 +69,16 @@ def post_columns(cast: Cast, posts: Posts) -> pa.Table:
             "hashtag_names": tags,
         }
     )
+
+
+def _descriptions(cast: Cast, posts: Posts, tags: pa.ListArray) -> list[str]:
+    """Two words of the creator's strongest tastes, then the hashtags."""
+    rng, taste = cast.spec.stream(9), cast.creators.taste
+    strongest = np.argsort(-taste, axis=1)[:, :2]
+    drawn = strongest[posts.creator[:, None], rng.integers(0, 2, (len(posts), 2))]
+    words = np.array(WORDS)[2 * (drawn % CLUSTERS) + rng.integers(0, 2, drawn.shape)]
+    listed = (" ".join(f"#{tag}" for tag in names) for names in tags.to_pylist())
+    return [f"{first} {second} {names}".strip() for (first, second), names in zip(words.tolist(), listed, strict=True)]
 
 
 def instants(start: datetime, seconds: Ints) -> pa.Array:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +9,7 @@ import scipy.sparse as sp
 import configs
 from models.candidates import (
     GENERATORS,
+    CaptionCandidates,
     CoAdoptionCandidates,
     LongWalkCandidates,
     NeighbourCandidates,
@@ -29,9 +32,12 @@ def graph(
     return Interactions(
         used=sp.csr_matrix((uses, place), ages.shape),
         age=sp.csr_matrix((ages[place], place), ages.shape),
+        first_age=sp.csr_matrix((ages[place], place), ages.shape),
         posts=sp.csr_matrix((uses, (np.arange(len(uses)), place[1])), (len(uses), ages.shape[1])),
         texts=np.array(texts or ("",) * ages.shape[1], object),
         targets=np.array(targets),
+        said=sp.csr_matrix(ages.shape),
+        based=sp.csr_matrix(ages.shape),
     )
 
 
@@ -89,10 +95,10 @@ def test_a_long_walk_reaches_what_a_short_one_cannot() -> None:
     assert LongWalkCandidates(14, 9, 9).fit(graph(line)).matrix[0, 2] > 0
 
 
-def test_no_generator_but_the_round_trip_proposes_a_trend_for_itself() -> None:
+def test_only_round_trips_and_groups_propose_a_trend_for_itself() -> None:
     known = big_graph()
     for name, generator in fit_generators(known, configs.load().candidates).items():
-        if name not in ("neighbours", "long_walk"):
+        if name not in ("neighbours", "long_walk", "cluster_trends"):
             own = generator.scores(sp.identity(50, format="csr"))[known.targets, np.arange(len(known.targets))]
             assert not own.any(), name
 
@@ -157,3 +163,13 @@ def test_generators_keep_no_more_than_they_may() -> None:
         TextCandidates(0, 3),
     ):
         assert np.diff(candidates.fit(known).matrix.indptr).max() <= 3
+
+
+def test_who_says_the_same_rare_words_proposes_what_they_used() -> None:
+    """Two creators share the word in column 3; the second used trend 1; everybody says column 4."""
+    used = sp.csr_matrix(np.array([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]))
+    said = sp.csr_matrix(np.array([[0.0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]]))
+    known = replace(Interactions.undated(used, np.arange(3)), said=said)
+    scores = CaptionCandidates(60, 9).fit(known).scores(sp.csr_matrix([[0.0, 0, 0, 1, 1]]))[0]
+    assert scores[1] > scores[2] > 0
+    assert not CaptionCandidates(60, 9).fit(known).scores(sp.csr_matrix([[1.0, 1, 1, 0, 0]])).any()

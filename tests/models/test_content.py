@@ -13,10 +13,7 @@ RNG = np.random.default_rng(3)
 
 
 def nobody(trends: int, targets: np.ndarray | None = None) -> Interactions:
-    used = sp.csr_matrix((0, trends))
-    return Interactions(
-        used, used, used, np.full(trends, "", object), np.arange(trends) if targets is None else targets
-    )
+    return Interactions.undated(sp.csr_matrix((0, trends)), targets)
 
 
 def test_neighbours_are_shares_of_the_positive_cosines_without_the_trend_itself() -> None:

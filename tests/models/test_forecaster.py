@@ -17,7 +17,7 @@ from features.lake import Lake
 from features.schemas import TREND_SNAPSHOTS
 from features.trends import rounding_unit
 from models.errors import TooLittleData
-from models.forecaster import GrowthForecaster, end_of_day, forecast, forecast_market
+from models.forecaster import GrowthForecaster, end_of_day, forecast
 from models.growth_interval import nearest_quantile
 from models.growth_panel import build_panel, row_after
 from models.growth_projection import LEVELS, shown
@@ -211,28 +211,6 @@ def test_a_trend_that_left_the_lists_is_less_certain(tmp_path: Path, quick: Fore
     spreads = [(found["hi80"] - found["lo80"]) / found["log_growth"] for found in (seen, rested)]
     assert spreads[1] > 1.5 * spreads[0]
     assert 0 < rested["log_growth"] < seen["log_growth"]
-
-
-def test_the_further_ahead_the_less_certain(tmp_path: Path, quick: ForecastSettings) -> None:
-    lake = lake_of(tmp_path, growing("a", 3e4, 0.05, 20) + growing("b", 5e5, 0.01, 20))
-    market = forecast_market(lake, at(20), quick)
-    assert sorted(market) == ["sound:a", "sound:b"]
-    for of_trend in market.values():
-        assert list(of_trend) == [1, 3, 7]
-        widths = [growth["hi80"] - growth["lo80"] for growth in of_trend.values()]
-        assert widths[0] <= widths[1] <= widths[2]
-        assert of_trend[1]["growth"] < of_trend[3]["growth"] < of_trend[7]["growth"]
-
-
-def test_the_market_leaves_out_what_has_no_recent_public_count(tmp_path: Path, quick: ForecastSettings) -> None:
-    lake = lake_of(tmp_path, [snapshot("old", 1, 70), snapshot("new", 99, 70, trend_type="creator")])
-    assert list(forecast_market(lake, at(100), quick)) == ["creator:new"]
-    assert forecast_market(lake, at(0), quick) == {}
-
-
-def test_the_market_leaves_out_a_count_that_contradicts_its_trend(tmp_path: Path, quick: ForecastSettings) -> None:
-    rows = growing("a", 3e4, 0.02, 10) + growing("b", 3e4, 0.02, 10) + [snapshot("b", 9.99, 12)]
-    assert list(forecast_market(lake_of(tmp_path, rows), at(10), quick)) == ["sound:a"]
 
 
 def test_the_worldwide_count_is_taken_else_the_largest_and_once_seen_no_other(tmp_path: Path) -> None:

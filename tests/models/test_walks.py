@@ -18,7 +18,7 @@ from models.walks import DampedWalkCandidates, chained, densest
 def graph(creators: int = 30, trends: int = 12, seed: int = 0) -> Interactions:
     rng = np.random.default_rng(seed)
     used = sp.csr_matrix((rng.random((creators, trends)) < 0.25).astype(float))
-    return Interactions(used, used.copy(), used.copy(), np.full(trends, "", object), np.arange(trends))
+    return Interactions.undated(used)
 
 
 def by_definition(used: np.ndarray, walk: DampedWalkCandidates) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_targets_are_the_columns_of_the_scores() -> None:
 
 def test_a_higher_creator_exponent_makes_a_collector_speak_softer() -> None:
     used = sp.csr_matrix(np.array([[1.0, 1, 0, 0, 0], [1, 0, 1, 1, 1]]))
-    interactions = Interactions(used, used, used, np.full(5, "", object), np.arange(5))
+    interactions = Interactions.undated(used)
 
     def preference(exponent: float) -> float:
         scores = DampedWalkCandidates(1, 1.0, 1.0, exponent, 5).fit(interactions).scores(used[:1])[0]
@@ -67,7 +67,7 @@ def test_a_higher_creator_exponent_makes_a_collector_speak_softer() -> None:
 
 def test_a_trend_nobody_used_leads_nowhere() -> None:
     used = sp.csr_matrix(np.array([[1.0, 1, 0], [1, 0, 0]]))
-    interactions = Interactions(used, used, used, np.full(3, "", object), np.arange(3))
+    interactions = Interactions.undated(used)
     scores = DampedWalkCandidates(4, 0.7, 0.8, 1.2, 3).fit(interactions).scores(sp.identity(3, format="csr"))
     assert np.isfinite(scores).all()
     assert not scores[2].any()
