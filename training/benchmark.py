@@ -18,7 +18,7 @@ from models.generators import Generator, ItemToItem
 from models.interactions import Floats, Interactions, Ints
 from models.metrics import ndcg, recall
 from models.walks import DampedWalkCandidates, chained
-from training.benchmark_data import Fold, UnusableBenchmark, histories, hold_out, interactions, read_benchmark
+from training.benchmark_data import Fold, UnusableBenchmark, histories, hold_out, read_benchmark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def benchmark_tiktok(
     recipe = Recipe.of(data.vectors, data.used.shape[1], settings)
     forest = _fit_trees(recipe, data.used, settings, progress)
     progress("all rows", 0.7)
-    blend = recipe.fit(interactions(data.used))
+    blend = recipe.fit(Interactions.undated(data.used))
     batches = list(_ranked(blend, forest, data.used, settings.trees.shortlist, progress))
     plain, lists = (np.concatenate(part) for part in zip(*batches, strict=True))
     figures = {f"blend_{name}": value for name, value in score(plain, data.truth).items()}
@@ -104,7 +104,7 @@ class Recipe:
         step = replace(several, steps=1)
         if not vectors:
             return cls(several, step, {}, None, settings)
-        nobody = interactions(sp.csr_matrix((0, items)))
+        nobody = Interactions.undated(sp.csr_matrix((0, items)))
         both = joined([whitened(table) for table in vectors.values()], [content.weights[name] for name in vectors])
         of_content: dict[str, Generator] = {
             "content": ContentCandidates(both, content.power, settings.top_n).fit(nobody),
@@ -152,7 +152,7 @@ def _fit_trees(recipe: Recipe, used: sp.csr_matrix, settings: BenchmarkSettings,
     folds = [fold for seed in draws for fold in hold_out(used, settings.folds, settings.label_exponent, seed)]
     for number, fold in enumerate(folds):
         progress(f"fold {number + 1} of {len(folds)}", 0.05 + 0.6 * number / len(folds))
-        blend = recipe.fit(interactions(fold.used))
+        blend = recipe.fit(Interactions.undated(fold.used))
         names, directions = blend.names, blend.directions
         parts += _examples(blend, fold, settings)
     if sum(len(part.sizes) for part in parts) < settings.trees.least_queries:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from models.interactions import Floats, Interactions, Ints
+from models.interactions import Floats, Ints
 from training.errors import TrainingError
 
 MOST: Final = 10_000_000
@@ -73,12 +73,6 @@ def read_benchmark(train: Path, val: Path, image: Path | None, audio: Path | Non
             raise UnusableBenchmark(f"{image or audio} has vectors for {given} items, but the rows name {items}")
         items = given
     return Benchmark(_table(learned, users, items), _table(wanted, users, items), vectors)
-
-
-def interactions(used: sp.csr_matrix) -> Interactions:
-    """Users and items as creators and trends, all of them live; nothing is known of times, posts and texts."""
-    items = used.shape[1]
-    return Interactions(used, used.copy(), sp.csr_matrix((0, items)), np.full(items, "", object), np.arange(items))
 
 
 def histories(used: sp.csr_matrix, users: Ints) -> sp.csr_matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from models.candidates import GENERATORS
 from models.interactions import Floats
-from models.metrics import Interval, bootstrap, ndcg, paired_bootstrap, recall, reciprocal_rank
+from models.metrics import Interval, bootstrap, discounts, ndcg, paired_bootstrap, recall, reciprocal_rank
 from models.pairs import OFFSET
 from models.panel import Bools, Panel, Ranking, best_places
 
@@ -72,6 +72,34 @@ def _of_panel(scores: Floats, panel: Panel, segment: Segment | None, k: int) -> 
     return values, covered, float(-np.log2(share).mean()) if len(share) else 0.0
 
 
+def chance(panels: Sequence[Panel], segment: Segment | None = None, k: int = K) -> dict[str, float]:
+    """Metric → what a list drawn by lot from what is allowed reaches on average: exact, nothing is drawn.
+
+    Each place of such a list is wanted with probability w ÷ n, for w wanted of n allowed.
+    """
+    parts = [_chance_of_panel(panel, segment, k) for panel in panels]
+    joined = {metric: np.concatenate([part[metric] for part in parts]) for metric in METRICS}
+    return {metric: float(values.mean()) if len(values) else float("nan") for metric, values in joined.items()}
+
+
+def _chance_of_panel(panel: Panel, segment: Segment | None, k: int) -> dict[str, Floats]:
+    allowed = panel.allowed if segment is None else panel.allowed & segment(panel)
+    wanted = ((panel.grades > 0) & allowed).sum(axis=1)
+    pool, wanted = allowed.sum(axis=1)[wanted > 0], wanted[wanted > 0]
+    there = np.arange(k) < pool[:, None]
+    ideal = np.cumsum(discounts(k))[np.minimum(wanted, k) - 1]
+    first, missed = np.zeros(len(wanted)), np.ones(len(wanted))
+    for place in range(k):  # the first hit is here: all before missed, and this one hits
+        hit = np.clip(wanted / np.maximum(pool - place, 1), 0, 1)
+        first += missed * hit / (place + 1)
+        missed *= 1 - hit
+    return {
+        "ndcg": wanted / pool * (there * discounts(k)).sum(axis=1) / ideal,
+        "recall": np.minimum(pool, k) / pool,
+        "mrr": first,
+    }
+
+
 def generator_recall(panels: Sequence[Panel], most: int = 500) -> dict[str, float]:
     """Share of the adoptions among each generator's `most` best trends, and among those of all generators together."""
     found: dict[str, list[float]] = {}
@@ -118,6 +146,37 @@ def score_panels(ranking: Ranking, panels: Sequence[Panel]) -> list[Floats]:
 def difference(a: Figures, b: Figures, metric: str, resamples: int, seed: int, confidence: float) -> Interval:
     """Interval of the mean difference a − b over the same queries."""
     return paired_bootstrap(a.per_query[metric], b.per_query[metric], resamples, seed, confidence)
+
+
+def ratio_of_sums(top: Floats, bottom: Floats, resamples: int, seed: int, confidence: float) -> Interval:
+    """Sum of `top` ÷ sum of `bottom` with its percentile bootstrap interval, whole units resampled.
+
+    Args:
+        top, bottom: one value per unit that is drawn as a whole, shape (u,): a query, or all queries of a creator.
+
+    Returns:
+        NaN everywhere where the sum of `bottom` is not positive.
+    """
+    if not len(bottom) or bottom.sum() <= 0:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    rng, size = np.random.default_rng(seed), len(bottom)
+    batch = max(1, 4_000_000 // size)
+    found = []
+    for done in range(0, resamples, batch):
+        drawn = rng.integers(0, size, (min(batch, resamples - done), size))
+        found.append(top[drawn].sum(axis=1) / np.maximum(bottom[drawn].sum(axis=1), 1e-12))
+    low, high = np.quantile(np.concatenate(found), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(top.sum() / bottom.sum()), float(low), float(high))
+
+
+def ratio(a: Figures, b: Figures, metric: str, resamples: int, seed: int, confidence: float) -> Interval:
+    """How many times as good a is as b over the same queries, with its interval."""
+    return ratio_of_sums(a.per_query[metric], b.per_query[metric], resamples, seed, confidence)
+
+
+def best_of(found: Mapping[str, Figures], names: Iterable[str], metric: str = "ndcg") -> str:
+    """The name whose mean is highest; ties by the order of `names`."""
+    return max((name for name in names if name in found), key=lambda name: found[name].mean(metric))
 
 
 def suspicious(

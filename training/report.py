@@ -1,85 +1,45 @@
-"""What a run leaves for people: figures to look at and a table to read."""
+"""What a run leaves for people to read: sections of text, tables and drawings, as Markdown and as one page of HTML."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
-from models.interactions import Floats
 from models.metrics import Interval
-
-
-def importance_figure(importance: Mapping[str, float], most: int = 25) -> Any:
-    """Bars: share of the total gain per feature, the largest on top."""
-    figure, axes = _axes(height=7)
-    total = sum(importance.values()) or 1.0
-    names = list(importance)[:most][::-1]
-    axes.barh(names, [importance[name] / total for name in names], color="#2563eb")
-    axes.set(xlabel="share of gain", title="What the trees split on")
-    return figure
-
-
-def weights_figure(weights: Mapping[str, float]) -> Any:
-    """Bars: weights of the linear stage, the largest on top."""
-    figure, axes = _axes(height=6)
-    names = sorted(weights, key=lambda name: weights[name])
-    axes.barh(names, [weights[name] for name in names], color="#2563eb")
-    axes.axvline(0, color="#9ca3af")
-    axes.set(xlabel="weight", title="The linear stage")
-    return figure
-
-
-def learning_figure(curve: Sequence[float]) -> Any:
-    """Line: NDCG@20 on the held-out queries after 0, a quarter, … all rounds of the trees."""
-    figure, axes = _axes()
-    axes.set(
-        xlabel="share of the trees",
-        ylabel="NDCG@20, held out",
-        title="What the trees add to the linear stage",
-    )
-    if curve:
-        axes.plot(np.linspace(0, 1, len(curve)), curve, marker="o", color="#2563eb")
-    return figure
-
-
-def calibration_figure(probability: Floats, happened: npt.NDArray[np.bool_], bins: int = 10) -> Any:
-    """Points: how often an adoption came true against how probable it was said to be, equally filled bins."""
-    figure, axes = _axes()
-    parts = [p for p in np.array_split(np.argsort(probability, kind="stable"), bins) if len(p)]
-    said = [probability[p].mean() for p in parts]
-    came = [happened[p].mean() for p in parts]
-    top = max([*said, *came, 1e-3])
-    axes.plot([0, top], [0, top], color="#9ca3af", linestyle=":", label="perfect")
-    axes.plot(said, came, marker="o", color="#2563eb", label="this model")
-    axes.set(xlabel="said", ylabel="came true", title="Calibration of the probability of adoption")
-    axes.legend()
-    return figure
-
 
 Table = Sequence[Sequence[str]]
 """Rows of cells; the first row is the head."""
 
 
-def comparison(intervals: Mapping[str, Mapping[str, Interval]], others: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per ranking, best NDCG first, each figure with its interval, then figures without one."""
-    columns = list(next(iter(others.values())))
-    rows = [["ranking", "NDCG@20", "Recall@20", "MRR", *columns]]
-    for name in sorted(intervals, key=lambda n: -intervals[n]["ndcg"].mean):
-        cells = [f"{i.mean:.4f} [{i.low:.4f}, {i.high:.4f}]" for i in intervals[name].values()]
-        rows.append([name, *cells, *(f"{others[name][column]:.3f}" for column in columns)])
-    return rows
+@dataclass(frozen=True)
+class Section:
+    """One part of a report.
+
+    Attributes:
+        heading: its title.
+        text: what a reader has to know to read the rest, empty where that is nothing.
+        table: empty where there is none.
+        drawing: file name of a figure of the run, empty where there is none.
+    """
+
+    heading: str
+    text: str = ""
+    table: Table = ()
+    drawing: str = ""
 
 
-def by_segment(metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per segment."""
-    names = list(next(iter(metrics.values()), {}))
-    return [["segment", *names], *([part, *(f"{v:.4g}" for v in values.values())] for part, values in metrics.items())]
+def with_interval(interval: Interval, digits: int = 4) -> str:
+    """A mean with the ends of its interval, as in «0.1432 [0.1350, 0.1511]»."""
+    return f"{interval.mean:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def times(interval: Interval) -> str:
+    """A ratio with the ends of its interval, as in «×1.13 [1.08, 1.18]»; a dash where there is none."""
+    return "–" if interval.mean != interval.mean else f"×{with_interval(interval, 2)}"
 
 
 def markdown(table: Table) -> str:
@@ -88,17 +48,37 @@ def markdown(table: Table) -> str:
     return "\n".join([head, "|" + "---|" * len(table[0]), *body]) + "\n"
 
 
-def markdown_report(title: str, tables: Mapping[str, Table]) -> str:
-    """Every table under its heading."""
-    return f"# {title}\n\n" + "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in tables.items())
+def aligned(table: Table, indent: str = "") -> str:
+    """A table as columns of a terminal: the first flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *others in table:
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]
+        lines.append(indent + "  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"
 
 
-def html_report(title: str, tables: Mapping[str, Table], figures: Mapping[str, Any]) -> str:
-    """One page that needs no other file: every table, then every figure."""
-    parts = [f"<h2>{escape(name)}</h2>{_html_table(table)}" for name, table in tables.items()]
-    parts += [
-        f'<img alt="{escape(name)}" src="data:image/png;base64,{_png(figure)}">' for name, figure in figures.items()
-    ]
+def markdown_report(title: str, sections: Sequence[Section]) -> str:
+    """Every section under its heading; drawings lie beside the report's folder, in `figures/`."""
+    parts = [f"# {title}\n"]
+    for section in sections:
+        parts.append(f"## {section.heading}\n")
+        parts += [f"{section.text}\n"] if section.text else []
+        parts += [markdown(section.table)] if section.table else []
+        parts += [f"![{section.heading}](../figures/{section.drawing})\n"] if section.drawing else []
+    return "\n".join(parts)
+
+
+def html_report(title: str, sections: Sequence[Section], drawings: Mapping[str, Any]) -> str:
+    """One page that needs no other file."""
+    parts = []
+    for section in sections:
+        parts.append(f"<h2>{escape(section.heading)}</h2>")
+        parts += [f"<p>{escape(line)}</p>" for line in section.text.split("\n") if line]
+        parts += [f'<div class="wide">{_html_table(section.table)}</div>'] if section.table else []
+        if section.drawing:
+            source = f"data:image/png;base64,{_png(drawings[section.drawing])}"
+            parts.append(f'<img alt="{escape(section.heading)}" src="{source}">')
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
         f"<h1>{escape(title)}</h1>{''.join(parts)}</html>"
@@ -106,9 +86,11 @@ def html_report(title: str, tables: Mapping[str, Table], figures: Mapping[str, A
 
 
 _STYLE: Final = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111827}"
-    "table{border-collapse:collapse;width:100%;font-size:13px}td,th{padding:.3rem .6rem;text-align:right;"
-    "border-bottom:1px solid #e5e7eb}td:first-child,th:first-child{text-align:left}img{max-width:100%;margin:1rem 0}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#111827}"
+    "h2{margin-top:2.5rem}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}"
+    "td,th{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #e5e7eb;white-space:nowrap}"
+    "td:last-child{white-space:normal}td:first-child,th:first-child{text-align:left}"
+    "img{max-width:100%;margin:1rem 0;display:block}"
 )
 
 
@@ -123,12 +105,3 @@ def _png(figure: Any) -> str:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _axes(height: float = 4.5) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes

@@ -9,9 +9,10 @@ from configs import Settings
 from features.lake import Lake
 from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
-from models.registry import CHAMPION, Registered, Registry
+from models.registry import CHALLENGER, CHAMPION, Registered, Registry
+from models.releases import withdraw
 from training.judge import Judgement, judge
-from training.panels import Progress, held_out_panels
+from training.panels import Progress, held_out_panels, held_out_with_everybody
 from training.promote import Verdict, promote_challenger, promote_first, refuse_seen
 from training.train import Trained, train
 
@@ -49,9 +50,14 @@ def train_and_register(
 
 
 def release(registry: Registry, settings: Settings) -> None:
-    """Hand the champion, where there is one, over to serving."""
-    if registry.version(CHAMPION) is not None:
+    """Hand the champion, where there is one, over to serving; a challenger too, where traffic is to reach it."""
+    champion, challenger = registry.version(CHAMPION), registry.version(CHALLENGER)
+    if champion is not None:
         registry.release(CHAMPION, settings.released_models)
+    if settings.traffic.wants_challenger and challenger not in (None, champion):
+        registry.release(CHALLENGER, settings.released_models)
+    else:
+        withdraw(settings.released_models, CHALLENGER)
 
 
 def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
@@ -119,6 +125,7 @@ def evaluate(
     Raises:
         NotComparable: the twin was trained on the period of those queries.
     """
-    panels = held_out_panels(lake, features, as_of, settings, progress)
+    panels, everybody = held_out_with_everybody(lake, features, as_of, settings, progress)
     refuse_seen(model, min(panel.cutoff for panel in panels))
-    return judge(model.held_out_ranker, {**popularity_baselines(), **generator_baselines()}, panels, settings)
+    plain = {**popularity_baselines(), **generator_baselines()}
+    return judge(model.held_out_ranker, plain, panels, settings, everybody)

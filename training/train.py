@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from models.pairs import FEATURES
 from models.panel import Panel
 from models.ranker import Calibration, Ranker, fit_ranker
 from models.registry import RunRecord
-from training import report
+from training import drawings, report
+from training.ablate import Ablation, ablation_section, taken_away
 from training.judge import NOT_JUDGED, Judgement, judge, outcomes
-from training.panels import Progress, build_panels, chosen, dense_from, everybody
+from training.panels import Progress, SharedMoments, build_panels, chosen, dense_from, everybody, moment_at
 from training.split import Split, plan
 from training.stages import stage_hit_rates, stage_metrics
 
@@ -48,22 +50,28 @@ def train(
     """
     known = known_by(lake, as_of, settings)
     split = plan(dense_from(known), as_of, settings.ranker)
-    panels = build_panels(lake, features, known, split, settings, lambda text, share: progress(text, 0.7 * share))
+    calibrating = [max(split.validation or split.train)] if split.train else []
+    needed = [*split.all, *calibrating, *split.test]
+    moments = SharedMoments(partial(moment_at, lake, features, settings=settings), needed)
+    panels = build_panels(
+        lake, features, known, split, settings, lambda text, share: progress(text, 0.7 * share), moments=moments
+    )
     progress("the ranker under test", 0.7)
     learn = chosen(panels, split.train)
-    held_out = _calibrated(fit_ranker(learn, settings.ranker), everybody(lake, features, known, split, settings))
+    held_out = _calibrated(fit_ranker(learn, settings.ranker), everybody(known, calibrating, settings, moments))
     progress("the ranker that serves", 0.8)
     stages = stage_hit_rates(list(panels.values()), known)
     final = fit_ranker(chosen(panels, split.final), settings.ranker).with_calibration(held_out.calibration)
     final = final.with_hit_rates({stage: rate.share for stage, rate in stages.items()})
     progress("baselines and evaluation", 0.9)
-    judged, test = NOT_JUDGED, chosen(panels, split.test)
+    judged, losses, test = NOT_JUDGED, list[Ablation](), chosen(panels, split.test)
     if test:
         classifiers = classifier_baselines(learn, settings.ranker.seed) if learn else {}
         plain = {**popularity_baselines(), **generator_baselines(), **classifiers}
-        judged = judge(held_out, plain, test, settings)
+        judged = judge(held_out, plain, test, settings, everybody(known, split.test, settings, moments))
+        losses = taken_away(held_out, test, settings)
     parameters = _parameters(lake, as_of, split, panels, settings)
-    record = _record(parameters, split, panels, held_out, final, judged)
+    record = _record(parameters, split, panels, held_out, final, judged, losses)
     return Trained(replace(record, metrics={**record.metrics, **stage_metrics(stages)}), judged)
 
 
@@ -82,18 +90,22 @@ def _record(
     held_out: Ranker,
     final: Ranker,
     judged: Judgement,
+    losses: Sequence[Ablation],
 ) -> RunRecord:
-    drawings = {
-        "importance.png": report.importance_figure(final.importance()),
-        "weights.png": report.weights_figure(final.named_weights()),
-        "learning.png": report.learning_figure(judged.curve),
+    drawn = {
+        "importance.png": drawings.importance_figure(final.importance()),
+        "weights.png": drawings.weights_figure(final.named_weights()),
+        "learning.png": drawings.learning_figure(judged.curve),
+        **(
+            {"ablation.png": drawings.losses_figure({a.family: a.loss for a in losses}, "Taken away")} if losses else {}
+        ),
         **judged.drawings,
     }
     return RunRecord(
         parameters=parameters,
-        metrics=judged.metrics,
-        figures=drawings,
-        reports=_reports(parameters, judged, drawings),
+        metrics={**judged.metrics, **{f"test.without.{a.family}.ndcg_loss": a.loss.mean for a in losses}},
+        figures=drawn,
+        reports=_reports(parameters, judged, losses, drawn),
         curve={"test.ndcg20_by_trees": judged.curve},
         ranker=final,
         held_out_ranker=held_out,
@@ -103,14 +115,37 @@ def _record(
     )
 
 
-def _reports(parameters: Mapping[str, object], judged: Judgement, drawings: Mapping[str, Any]) -> dict[str, str]:
+def _reports(
+    parameters: Mapping[str, object], judged: Judgement, losses: Sequence[Ablation], drawn: Mapping[str, Any]
+) -> dict[str, str]:
     """The run's report as Markdown and as one page of HTML."""
     title = f"Ranker as of {parameters['as_of']}"
-    tables = {**judged.tables, "Parameters": [["parameter", "value"], *([k, str(v)] for k, v in parameters.items())]}
+    told = (
+        f"Judged on {parameters['test_queries']} queries after {parameters['test_cutoffs'] or 'no cut-off'}, by a twin "
+        f"that learned from {parameters['train_queries']} queries whose outcomes were known before. A query is one "
+        "creator at one cut-off; wanted are the trends that creator used for the first time within the days after it."
+    )
+    warning = (report.Section("Warning", judged.warning),) if judged.warning else ()
+    sections = (
+        *warning,
+        report.Section("What was judged", told if judged.sections else judged.summary),
+        *judged.sections,
+        *((ablation_section(losses, ABLATED, "ablation.png"),) if losses else ()),
+        report.Section("What the trees add", drawing="learning.png"),
+        report.Section("What the model looks at", "Of the model that serves.", drawing="weights.png"),
+        report.Section("What its trees split on", drawing="importance.png"),
+        report.Section("Parameters", table=[["parameter", "value"], *([k, str(v)] for k, v in parameters.items())]),
+    )
     return {
-        "report.md": report.markdown_report(title, tables),
-        "report.html": report.html_report(title, tables, drawings),
+        "report.md": report.markdown_report(title, sections),
+        "report.html": report.html_report(title, sections, drawn),
     }
+
+
+ABLATED: Final = (
+    "Each family of features is taken away from the trained model, which is not trained again: what it relies on. "
+    "«harmonic ablate» trains again without each family, and so says what the family is worth."
+)
 
 
 def _example(ranker: Ranker, panels: Mapping[datetime, Panel]) -> Floats:

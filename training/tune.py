@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,21 +88,15 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     learn, judge = selection_panels(lake, features, as_of, settings, lambda text, share: progress(text, 0.3 * share))
     default = _validation(fit_ranker(learn, settings.ranker), judge)
-    study = optuna.create_study(
-        study_name=f"ranker {as_of:%Y-%m-%d} {lake.fingerprint()[:12]}",
-        storage=f"sqlite:///{settings.home / 'mlflow' / 'tune.db'}",
-        load_if_exists=True,
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=settings.ranker.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
-    )
+    study = _study(as_of, lake, settings)
 
     def objective(trial: Any) -> float:
         options = _suggest(trial, settings.ranker)
-        trial.report(_validation(fit_ranker(learn, _without_trees(options)), judge), 0)
+        weighted = _weighted(learn, settings.ranker, options)
+        trial.report(_validation(fit_ranker(weighted, _without_trees(options)), judge), 0)
         if trial.should_prune():
             raise optuna.TrialPruned
-        return _validation(fit_ranker(learn, options), judge)
+        return _validation(fit_ranker(weighted, options), judge)
 
     def told(study: Any, trial: Any) -> None:
         progress(f"trial {trial.number}: {trial.value or 0:.4f}", 0.3 + 0.7 * min((trial.number + 1) / trials, 1))
@@ -110,6 +105,31 @@ def tune(
     records = [TrialRecord(t.number, t.params, t.value, t.state.name) for t in study.trials]
     registry.log_study(study.study_name, records, {"default.ndcg": default})
     return _keep(study, default, settings.home)
+
+
+def _study(as_of: datetime, lake: Lake, settings: Settings) -> Any:
+    """The search of these data and settings, with the trials it has already."""
+    import optuna
+
+    folder = settings.home / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = settings.model_dump_json(include={"lake", "trends", "candidates", "ranker", "forecast"})
+    study = optuna.create_study(
+        study_name=f"ranker {as_of:%Y-%m-%d} {lake.fingerprint()[:12]} {sha256(told.encode()).hexdigest()[:12]}",
+        storage=f"sqlite:///{folder / 'tune.db'}",
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5),
+    )
+    # the seed alone would draw the first trials of the study once more
+    study.sampler = optuna.samplers.TPESampler(seed=settings.ranker.seed + len(study.trials))
+    return study
+
+
+def _weighted(panels: Sequence[Panel], made_with: RankerSettings, options: RankerSettings) -> list[Panel]:
+    """The panels as they would weigh with another half-life: weights are 0.5 ** (age ÷ half-life)."""
+    power = made_with.half_life_days / options.half_life_days
+    return [replace(panel, weight=panel.weight**power) for panel in panels]
 
 
 def tuned_settings(settings: Settings) -> Settings:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +10,22 @@ import pandas as pd
 import pytest
 
 import configs
+from features.ingest import ingest
 from features.lake import Lake
-from features.materialize import latest_instant
+from features.materialize import known_by, latest_instant
 from models.baseline import classifier_baselines, generator_baselines, popularity_baselines
-from models.pairs import INPUTS
+from models.pairs import INPUTS, TREND_INPUTS, trend_inputs
 from models.panel import Panel, best_places
 from models.ranker import fit_ranker
 from tests.models.test_metrics import SCORER
 from tests.models.test_ranker import options
-from tests.worlds import panels_of, small_settings
+from tests.training.cutting import BRIEF
+from tests.worlds import NOW, moment_of, panels_of, small_settings
+from training.dataset import panel as panel_of
 from training.evaluate import (
     METRICS,
     Figures,
+    chance,
     difference,
     figures,
     generator_recall,
@@ -30,6 +34,7 @@ from training.evaluate import (
     suspicious,
 )
 from training.judge import judge
+from training.labels import adoptions
 
 PLAIN = {**popularity_baselines(), **generator_baselines()}
 
@@ -56,11 +61,17 @@ def leaking(panel: Panel, name: str = "repeat_use") -> Panel:
     return replace(panel, inputs=inputs)
 
 
-def chance_of(panels: list[Panel], rounds: int = 20) -> Figures:
+def drawn_by_lot(panels: list[Panel], rounds: int = 20) -> Figures:
     """What random lists reach."""
-    chance = np.random.default_rng(1)
-    many = [figures([chance.random(p.allowed.shape) for p in panels], panels) for _ in range(rounds)]
+    draw = np.random.default_rng(1)
+    many = [figures([draw.random(p.allowed.shape) for p in panels], panels) for _ in range(rounds)]
     return Figures({m: np.mean([f.per_query[m] for f in many], axis=0) for m in METRICS}, 1.0, 0.0)
+
+
+def off_chance(found: Figures, by_lot: dict[str, float]) -> dict[str, float]:
+    """Metric → how many standard errors a ranking lies above (below: negative) what a list drawn by lot reaches."""
+    errors = {m: values.std(ddof=1) / np.sqrt(len(values)) for m, values in found.per_query.items()}
+    return {m: (found.mean(m) - by_lot[m]) / errors[m] for m in METRICS}
 
 
 def test_a_ranking_that_knows_the_answer_is_perfect(panels: list[Panel]) -> None:
@@ -133,22 +144,110 @@ def test_generators_together_propose_at_least_what_the_best_of_them_does(panels:
     assert all(few[name] <= found[name] for name in found)
 
 
-def test_shuffled_labels_bring_every_ranking_down_to_chance(panels: list[Panel]) -> None:
+def test_chance_is_what_lists_drawn_by_lot_reach_on_average(panels: list[Panel]) -> None:
+    said, drawn = chance(panels), drawn_by_lot(panels, rounds=40)
+    for metric in METRICS:
+        assert said[metric] == pytest.approx(drawn.mean(metric), rel=0.05), metric
+    (panel,) = panels[:1]
+    pool = panel.allowed.sum(axis=1)
+    assert chance([panel])["recall"] == pytest.approx(float((20 / pool).mean()))
+    assert 0.02 < said["ndcg"] < 0.3 and 0.02 < said["mrr"] < 0.3
+
+
+def test_chance_of_a_pool_shorter_than_the_list_is_its_whole_recall(panels: list[Panel]) -> None:
+    panel = panels[0]
+    few = np.zeros_like(panel.allowed)
+    few[np.arange(len(panel)), panel.grades.argmax(axis=1)] = True
+    one = chance([panel], segment=lambda _: few)
+    assert one == {"ndcg": 1.0, "recall": 1.0, "mrr": 1.0}
+
+
+def test_shuffled_labels_bring_every_ranking_down_to_chance_by_every_metric(panels: list[Panel]) -> None:
+    """Chance: what a list drawn by lot from what is allowed reaches; here within five standard errors of 40 shuffles.
+
+    The same bound is broken by every ranking as soon as the labels are the true ones.
+    """
     learn = [shuffled(panel, 0) for panel in panels[:4]]
-    test = [shuffled(panel, seed) for seed in range(1, 31) for panel in panels[4:]]
+    test = [shuffled(panel, seed) for seed in range(1, 41) for panel in panels[4:]]
     rankings = {**PLAIN, **classifier_baselines(learn, 0), "ranker": fit_ranker(learn, options()).rank_panel}
-    random = chance_of(test, rounds=3)
+    by_lot = chance(test)
     for name, ranking in rankings.items():
         of_panel = {id(panel.market): ranking(panel) for panel in panels[4:]}
-        found = figures([of_panel[id(panel.market)] for panel in test], test)
-        for metric in METRICS:
-            assert found.mean(metric) == pytest.approx(random.mean(metric), abs=0.04), (name, metric)
+        for metric, errors in off_chance(figures([of_panel[id(p.market)] for p in test], test), by_lot).items():
+            assert abs(errors) < 5, (name, metric, errors)
+    true = off_chance(figures(score_panels(rankings["walk"], panels), panels), chance(panels))
+    assert min(true.values()) > 5
+
+
+def test_what_comes_after_a_cutoff_by_lot_is_foreseen_by_nothing_honest(world_home: Path, tmp_path: Path) -> None:
+    """From the files on: every post after the cut-off uses hashtags drawn by lot, so no honest feature can tell which.
+
+    Chance is again a list drawn by lot; its recall is about 20 ÷ the size of the pool.
+    """
+    settings = small_settings(tmp_path, **BRIEF)
+    lake, cutoff = lottery(world_home / "world", tmp_path, skewed=False)
+    asked = asked_after(lake, cutoff, cutoff, settings)
+    assert 0.05 < chance([asked])["recall"] < 0.5
+    for name, ranking in {**PLAIN, "ranker": fit_ranker([], options()).rank_panel}.items():
+        errors = off_chance(figures([ranking(asked)], [asked]), chance([asked]))
+        assert max(errors.values()) < 4, (name, errors)
+
+
+def test_a_market_that_knows_the_weeks_after_foresees_even_what_is_drawn_by_lot(
+    world_home: Path, tmp_path: Path
+) -> None:
+    """The same with some hashtags likelier than others, and the market's columns taken from two weeks too late."""
+    settings = small_settings(tmp_path, **BRIEF)
+    lake, cutoff = lottery(world_home / "world", tmp_path, skewed=True)
+    asked = asked_after(lake, cutoff, cutoff + timedelta(days=14), settings)
+    for name in ("popular_creators_7d", "popular_creators_28d", "popular_adopters_7d"):
+        errors = off_chance(figures([PLAIN[name](asked)], [asked]), chance([asked]))
+        assert min(errors.values()) > 4, (name, errors)
+
+
+def asked_after(lake: Lake, cutoff: datetime, market_of: datetime, settings: configs.Settings) -> Panel:
+    """The queries of a cut-off, the trends' columns as of an instant that should be the same."""
+    labels = adoptions(known_by(lake, cutoff + timedelta(days=14), settings), cutoff, 14)
+    honest = moment_of(lake, cutoff, settings)
+    asked = panel_of(honest, labels, 1.0, 10**7, 0)
+    assert asked is not None
+    if market_of == cutoff:
+        return asked
+    later = moment_of(lake, market_of, settings).market
+    numeric = honest.market.numeric.copy()
+    for row, key in enumerate(honest.market.keys):
+        numeric[row] = later.numeric[later.row_of[key]] if key in later.row_of else 0
+    leaked = replace(honest.market, numeric=numeric)
+    inputs = asked.inputs.copy()
+    inputs[:, :, -len(TREND_INPUTS) :] = trend_inputs(leaked)
+    return replace(asked, market=leaked, inputs=inputs)
+
+
+def lottery(world: Path, home: Path, skewed: bool) -> tuple[Lake, datetime]:
+    """A lake of the world up to two weeks before its end, and that instant; later posts' hashtags are drawn by lot."""
+    draw = np.random.default_rng(0)
+    videos = pd.read_parquet(world / "videos.parquet")
+    cutoff = videos["create_time"].max() - pd.Timedelta(days=14)
+    later = (videos["create_time"] > cutoff).to_numpy()
+    tags = np.unique(np.concatenate(videos.loc[~later, "hashtag_names"].tolist()))
+    odds = draw.permutation(1 / np.arange(1, len(tags) + 1)) if skewed else np.ones(len(tags))
+    drawn = {i: draw.choice(tags, 3, replace=False, p=odds / odds.sum()).tolist() for i in videos["id"].unique()}
+    videos["hashtag_names"] = [
+        drawn[i] if after else list(old)
+        for i, old, after in zip(videos["id"], videos["hashtag_names"], later, strict=True)
+    ]
+    videos.loc[later, ["music_id", "music_title", "music_author"]] = None
+    (home / "lottery").mkdir()
+    videos.to_parquet(home / "lottery" / "videos.parquet", index=False)
+    lake = Lake(home / "lake")
+    assert ingest([home / "lottery"], lake, NOW, 50_000).quarantined == 0
+    return lake, cutoff.to_pydatetime()
 
 
 def test_true_labels_lift_the_ranker_above_chance(panels: list[Panel]) -> None:
     test = panels[4:]
     found = figures(score_panels(fit_ranker(panels[:4], options()).rank_panel, test), test)
-    assert difference(found, chance_of(test), "ndcg", 300, 0, 0.95).low > 0.03
+    assert difference(found, drawn_by_lot(test), "ndcg", 300, 0, 0.95).low > 0.03
 
 
 def test_a_feature_from_the_future_is_flagged_and_honest_training_is_not(
