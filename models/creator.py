@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from features.creators import PROFILE
 from features.schemas import trend_key
 from features.taste import TASTE_DIMENSIONS, directions
-from models.interactions import Floats
+from models.interactions import Floats, region_key
 from models.market import Market
 
 CREATOR_COLUMNS: Final = tuple(spec.name for spec in PROFILE)
@@ -32,6 +32,8 @@ class Creator:
         hour_profile: share of posts by hour of day UTC, shape (24,).
         weekday_profile: share of posts by weekday, Monday first, shape (7,).
         trend_keys: every trend ever used.
+        words: of the captions, and original sounds, that others say, too; see `features.captions`.
+        adopted, dismissed: trends of recommendations that they took up, or want no more of.
     """
 
     creator_id: str
@@ -42,6 +44,9 @@ class Creator:
     hour_profile: Floats
     weekday_profile: Floats
     trend_keys: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    adopted: tuple[str, ...] = ()
+    dismissed: tuple[str, ...] = ()
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Creator:
@@ -55,6 +60,7 @@ class Creator:
             hour_profile=np.asarray(row["hour_profile"], float),
             weekday_profile=np.asarray(row["weekday_profile"], float),
             trend_keys=tuple(row["trend_keys"]),
+            words=tuple(row["words"]),
         )
 
     @classmethod
@@ -77,14 +83,45 @@ class Creator:
         """One value of `profile`."""
         return float(self.profile[CREATOR_COLUMNS.index(name)])
 
+    def since(self, used: Iterable[str], adopted: Iterable[str], dismissed: Iterable[str]) -> Creator:
+        """The creator after these trends, too; of somebody nobody has seen they stand for a history."""
+        keys = tuple(sorted({*self.trend_keys, *used}))
+        taste = self.taste
+        if not self.known and keys != self.trend_keys:
+            taste = directions(list(keys)).sum(axis=0)
+            taste = taste / max(float(np.linalg.norm(taste)), 1e-12)
+        return replace(
+            self,
+            trend_keys=keys,
+            taste=taste,
+            adopted=tuple(sorted({*self.adopted, *adopted})),
+            dismissed=tuple(sorted({*self.dismissed, *dismissed})),
+        )
+
     def rows_used(self, market: Market) -> list[int]:
-        """Rows of the market's trends that this creator has used, ascending."""
-        return sorted(row for key in self.trend_keys if (row := market.row_of.get(key)) is not None)
+        """Rows of the market's trends that this creator has used or taken up, ascending."""
+        keys = self.trend_keys if not self.adopted else {*self.trend_keys, *self.adopted}
+        return sorted(row for key in keys if (row := market.row_of.get(key)) is not None)
+
+    def rows_dismissed(self, market: Market) -> list[int]:
+        """Rows of the market's trends that this creator wants no more of, ascending."""
+        return sorted(row for key in self.dismissed if (row := market.row_of.get(key)) is not None)
 
 
 def histories(creators: Sequence[Creator], market: Market) -> sp.csr_matrix:
-    """What each creator used, over the market's vocabulary, as the generators take it, shape (q, v)."""
-    words = [sorted(w for key in c.trend_keys if (w := market.word_of.get(key)) is not None) for c in creators]
+    """Each creator as the generators take it, over the market's vocabulary, 1 at its words, shape (q, v)."""
+    words = [word_columns(creator, market) for creator in creators]
     indptr = np.cumsum([0, *map(len, words)])
     indices = np.concatenate([np.array(row, np.int64) for row in words]) if words else np.zeros(0, np.int64)
     return sp.csr_matrix((np.ones(len(indices)), indices, indptr), (len(words), len(market.word_of)))
+
+
+def word_columns(creator: Creator, market: Market) -> list[int]:
+    """Columns of the vocabulary that speak for a creator, ascending: trends used, words said, and the region."""
+    keys = (*creator.trend_keys, *creator.words, region_key(creator.region))
+    return sorted(word for key in keys if (word := market.word_of.get(key)) is not None)
+
+
+def is_blank(creator: Creator, market: Market) -> bool:
+    """Whether the creator used nothing of the vocabulary."""
+    return not any(key in market.word_of for key in creator.trend_keys)

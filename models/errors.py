@@ -4,6 +4,7 @@ ModelError
 ├── TooLittleData      nothing can be learned from what is there
 ├── NoChampion         no model serves yet
 └── IncompatibleModel  a model that does not fit these features
+    └── BrokenRelease  a released model that is not what was logged
 """
 
 
@@ -21,3 +22,7 @@ class NoChampion(ModelError):
 
 class IncompatibleModel(ModelError):
     """A model's features or examples do not agree with this code."""
+
+
+class BrokenRelease(IncompatibleModel):
+    """A released model's files or predictions are not those that were logged."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from models.contributions import Nodes
 from models.interactions import Floats
 from models.market import TREND_COLUMNS
+from models.masks import texts_of
 from models.pairs import FEATURES, INPUTS, TREND_INPUTS
 from models.ranker import Ranker
 
@@ -21,22 +23,20 @@ _BOTH: Final = np.isin(FEATURES, ("stage_one", "stage_one_place"))
 
 @dataclass(frozen=True)
 class Explainer:
-    """Contributions of features to a ranker's scores: linear weights, and what each leaf owes to the splits above it.
+    """Contributions of features to a ranker's scores: linear weights, and the splits of the trees.
 
     Attributes:
         ranker: whose scores are explained.
-        leaves: booster → tree → table of shape (leaves, len(FEATURES)): the change of the expected value at the
-            splits on the way to each leaf (Saabas, 2014).
+        nodes: of its trees; None where it has none that can be walked.
     """
 
     ranker: Ranker
-    leaves: tuple[tuple[Floats, ...], ...]
+    nodes: Nodes | None
 
     @classmethod
     def of(cls, ranker: Ranker) -> Explainer:
-        """Walk every tree of a ranker once."""
-        dumps = (booster.dump_model()["tree_info"] for booster in ranker.boosters)
-        return cls(ranker, tuple(tuple(_paths(t["tree_structure"], t["num_leaves"]) for t in dump) for dump in dumps))
+        """Read the trees of a ranker once."""
+        return cls(ranker, Nodes.of_texts(texts_of(ranker.boosters)) if ranker.boosters else None)
 
     def contributions(self, features: Floats, usual: Floats) -> Floats:
         """What each feature adds to each raw score, compared with a usual candidate, shape (m, len(FEATURES)).
@@ -45,15 +45,13 @@ class Explainer:
             features: of the trees, shape (m, len(FEATURES)).
             usual: the linear inputs of the candidates on average, shape (len(INPUTS),).
         """
-        total = np.zeros(features.shape)
+        ranker = self.ranker
+        if self.nodes is None:
+            total = np.zeros(features.shape)
+        else:
+            total = self.nodes.contributions(features, ranker.trust / len(ranker.boosters))
         inputs = slice(_INPUTS_AT, _INPUTS_AT + len(INPUTS))
-        total[:, inputs] = (features[:, inputs] - usual) * self.ranker.weights
-        if len(features) == 0:
-            return total
-        for booster, tables in zip(self.ranker.boosters, self.leaves, strict=True):
-            leaf = np.asarray(booster.predict(features, pred_leaf=True, num_threads=1), np.int64)
-            for tree, table in enumerate(tables):
-                total += self.ranker.trust / len(self.leaves) * table[leaf.reshape(len(features), -1)[:, tree]]
+        total[:, inputs] += (features[:, inputs] - usual) * ranker.weights
         return total
 
 
@@ -64,25 +62,26 @@ def fit_and_heat(contributions: Floats) -> tuple[Floats, Floats]:
     return 1 / (1 + np.exp(-fit)), 1 / (1 + np.exp(-heat))
 
 
-def _paths(root: Mapping[str, Any], leaves: int) -> Floats:
-    table = np.zeros((max(leaves, 1), len(FEATURES)))
-    stack: list[tuple[Mapping[str, Any], Floats]] = [(root, np.zeros(len(FEATURES)))]
-    while stack:
-        node, path = stack.pop()
-        if "split_feature" not in node:
-            table[node.get("leaf_index", 0)] = path
-            continue
-        for child in (node["left_child"], node["right_child"]):
-            reached = path.copy()
-            reached[node["split_feature"]] += (
-                child.get("internal_value", child.get("leaf_value")) - node["internal_value"]
-            )
-            stack.append((child, reached))
-    return table
+class Row:
+    """One row's values by feature name.
+
+    Args:
+        values: shape (len(FEATURES),).
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Floats) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._values[_AT[name]])
 
 
-Phrase = Callable[[Mapping[str, float]], str | None]
-"""From a row's values by feature name to a sentence, or None where the value says nothing."""
+Phrase = Callable[[Row], str | None]
+"""From a row's values to a sentence, or None where they say nothing."""
+
+_AT: Final = {name: at for at, name in enumerate(FEATURES)}
 
 _PROPOSED: Final = math.log(0.1)
 """A generator's input above this: its score is more than a tenth of its best."""
@@ -96,7 +95,7 @@ def _above(name: str, least: float, text: str) -> Phrase:
     return lambda row: text.format(x=row[name]) if row[name] > least else None
 
 
-def _young(row: Mapping[str, float]) -> str | None:
+def _young(row: Row) -> str | None:
     return f"it is only {row['age_days']:.0f} days old" if row["age_days"] < 14 else None
 
 
@@ -114,6 +113,18 @@ _PHRASES: Final[dict[str, tuple[Phrase, tuple[str, ...]]]] = {
     "same_post": (
         _above("same_post", _PROPOSED, "it is used in one post with trends you use"),
         ("same_post",),
+    ),
+    "captions": (
+        _above("captions", _PROPOSED, "creators whose captions read like yours use it"),
+        ("captions",),
+    ),
+    "cluster": (
+        _above("cluster_trends", _PROPOSED, "it is being taken up among creators with your taste"),
+        ("cluster_trends",),
+    ),
+    "region_trends": (
+        _above("region_trends", _PROPOSED, "it is being taken up in your region"),
+        ("region_trends",),
     ),
     "text": (_above("text", _PROPOSED, "its name is close to hashtags you use"), ("text",)),
     "region": (
@@ -148,6 +159,10 @@ _PHRASES: Final[dict[str, tuple[Phrase, tuple[str, ...]]]] = {
         _above("market_growth_7d", 0.01, "its public count grew by {x:.0%} in a week"),
         ("market_growth_7d", "market_growth_3d", "market_growth_1d"),
     ),
+    "forecast": (
+        _above("forecast_growth_7d", 0.01, "its public count should grow by {x:.0%} in the coming week"),
+        ("forecast_growth_7d", "forecast_growth_3d", "forecast_growth_1d"),
+    ),
     "lift": (
         _above("median_lift", 0.1, "posts with it do better than their creators' usual ones"),
         ("median_lift",),
@@ -158,21 +173,29 @@ _PHRASES: Final[dict[str, tuple[Phrase, tuple[str, ...]]]] = {
 """Family, of which one is told → its sentence and the features that speak for it."""
 
 _FAMILY_OF: Final = {name: family for family, (_, names) in _PHRASES.items() for name in names}
+_TOLD: Final = np.array([at for at, name in enumerate(FEATURES) if name in _FAMILY_OF])
+_FAMILIES: Final = tuple(_FAMILY_OF[FEATURES[at]] for at in _TOLD)
 
 
-def reasons(values: Floats, contributions: Floats, most: int) -> list[str]:
-    """Sentences for one row, the strongest contribution first, one per family, only what speaks for the item.
+def reasons(values: Floats, contributions: Floats, most: int) -> list[list[str]]:
+    """Sentences for each row, the strongest contribution first, one per family, only what speaks for the item.
 
     Args:
-        values, contributions: one row of each, shape (len(FEATURES),).
-        most: how many sentences at the most.
+        values, contributions: shape (m, len(FEATURES)).
+        most: how many sentences a row at the most.
     """
-    row = dict(zip(FEATURES, map(float, values), strict=True))
+    strengths = contributions[:, _TOLD]
+    orders = np.argsort(-strengths, axis=1, kind="stable").tolist()
+    speaking = (strengths > 0).sum(axis=1).tolist()
+    return [_reasons(Row(row), order[:count], most) for row, order, count in zip(values, orders, speaking, strict=True)]
+
+
+def _reasons(row: Row, order: Sequence[int], most: int) -> list[str]:
     told: dict[str, str] = {}
-    for index in np.argsort(-contributions, kind="stable"):
-        if contributions[index] <= 0 or len(told) == most:
+    for at in order:
+        if len(told) == most:
             break
-        family = _FAMILY_OF.get(FEATURES[index])
-        if family is not None and family not in told and (sentence := _PHRASES[family][0](row)):
+        family = _FAMILIES[at]
+        if family not in told and (sentence := _PHRASES[family][0](row)):
             told[family] = sentence
     return list(told.values())

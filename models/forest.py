@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,42 @@ class Examples:
             sizes=np.concatenate([part.sizes for part in parts]),
             weights=np.concatenate(weights) if weights else None,
         )
+
+
+class StoredBooster:
+    """A booster kept as text: LightGBM is imported only when it has to predict or describe itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._booster: Any = None
+
+    def model_to_string(self, **options: Any) -> str:
+        """The text it was made from; LightGBM's own where options are given."""
+        return str(self._made().model_to_string(**options)) if options else self._text
+
+    def save_model(self, path: Path) -> None:
+        """Write the text."""
+        path.write_text(self._text)
+
+    def num_trees(self) -> int:
+        """Number of trees."""
+        return self._text.count("\nTree=")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made(), name)
+
+    def __getstate__(self) -> str:
+        return self._text
+
+    def __setstate__(self, text: str) -> None:
+        self._text, self._booster = text, None
+
+    def _made(self) -> Any:
+        if self._booster is None:
+            import lightgbm
+
+            self._booster = lightgbm.Booster(model_str=self._text)
+        return self._booster
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,18 +14,27 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from configs import TrendSettings
+from features.forecasts import HORIZONS_DAYS
 from features.recency import age_days, hours_since
 from features.trends import NUMERIC
 from models.generators import Generator
-from models.interactions import Floats, Ints, Strings
+from models.interactions import Floats, Ints, Strings, is_trend
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Bools = npt.NDArray[np.bool_]
 
-TREND_COLUMNS: Final = (*(spec.name for spec in NUMERIC), "age_days", "hours_since_last_use")
-"""The trend side of the ranker's features; the last two depend on the instant of the request."""
+FORECAST_COLUMNS: Final = (*(f"forecast_growth_{days}d" for days in HORIZONS_DAYS), "forecast_width")
+"""Where the public count is heading, and how sure that is: the width of the longest forecast's interval."""
+
+TREND_COLUMNS: Final = (
+    *(spec.name for spec in NUMERIC),
+    "age_days",
+    "hours_since_last_use",
+    *FORECAST_COLUMNS,
+)
+"""The trend side of the ranker's features; the recency depends on the instant of the request."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,22 @@ class Market:
 
     @cached_property
     def for_everybody(self) -> dict[str, Floats]:
-        """Generator → its score of every trend for a history that holds the whole vocabulary, shape (n,)."""
-        whole = sp.csr_matrix(np.ones((1, len(self.word_of))))
+        """Generator → its score of every trend for a history that holds every trend of the vocabulary, shape (n,)."""
+        whole = sp.csr_matrix(np.array([[is_trend(key) for key in self.word_of]], float))
         return {name: generator.scores(whole)[0] for name, generator in self.generators.items()}
+
+    @cached_property
+    def _of_kind(self) -> dict[str, Bools]:
+        return {}
+
+    def of_kinds(self, kinds: Iterable[str]) -> Bools:
+        """Which trends are of one of these kinds, shape (n,); kept for the next request."""
+        found = np.zeros(len(self), np.bool_)
+        for kind in kinds:
+            if kind not in self._of_kind:
+                self._of_kind[kind] = self.types == kind
+            found |= self._of_kind[kind]
+        return found
 
     def column(self, name: str) -> Floats:
         """One column of `numeric`, shape (n,)."""
@@ -90,7 +112,8 @@ class Market:
         """Build it from rows of the feature store.
 
         Args:
-            frame: trend_key and `features.trends.TREND_FEATURES`, in any order of rows.
+            frame: trend_key, `features.trends.TREND_FEATURES` and `features.forecasts.FORECAST_FEATURES`, in any
+                order of rows.
             as_of: the instant of the request, UTC.
             words: keys of the generators' vocabulary, sorted.
             generators: fitted from that vocabulary to the same trends sorted by key.
@@ -105,7 +128,9 @@ class Market:
             age_days(frame["first_used_at"].to_numpy(float), now),
             hours_since(frame["last_used_at"].to_numpy(float), now),
         ]
-        numeric = np.column_stack([*(frame[spec.name].to_numpy(float) for spec in NUMERIC), *recency])
+        numeric = np.column_stack(
+            [*(frame[spec.name].to_numpy(float) for spec in NUMERIC), *recency, *_forecasts(frame)]
+        )
         codes, shares = _region_matrix(frame)
         return cls(
             as_of=as_of,
@@ -138,6 +163,13 @@ def variant_groups(types: Strings, names: Strings, words: tuple[str, ...]) -> In
         identity = (kind, stem) if kind == "sound" and stem else (kind, row)
         groups[row] = numbers.setdefault(identity, len(numbers))
     return groups
+
+
+def _forecasts(frame: pd.DataFrame) -> list[Floats]:
+    """The columns of `FORECAST_COLUMNS`."""
+    last = HORIZONS_DAYS[-1]
+    width = frame[f"forecast_high_{last}d"] - frame[f"forecast_low_{last}d"]
+    return [*(frame[name].to_numpy(float) for name in FORECAST_COLUMNS[:-1]), width.to_numpy(float)]
 
 
 def _stack(column: pd.Series[Any]) -> Floats:

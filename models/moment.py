@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from configs import Settings
+from features.background import live_trends
 from features.creators import CREATOR_FEATURES
+from features.forecasts import FORECAST_FEATURES
 from features.history import History
+from features.lake import Lake
+from features.materialize import write_features
 from features.store import FeatureRepository
-from features.trends import TREND_FEATURES, live_trends
-from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
+from features.trends import TREND_FEATURES
+from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY, TREND_FORECAST
 from models.candidates import fit_generators
 from models.creator import Creator
-from models.interactions import from_history, vocabulary
+from models.forecasts import write_forecasts
+from models.interactions import Strings, from_history, vocabulary
 from models.market import Market
 
 if TYPE_CHECKING:
@@ -32,6 +39,12 @@ class Moment:
     market: Market
     creators: Mapping[str, Creator]
     trends: pd.DataFrame
+
+
+def write_moment(lake: Lake, history: History, features: FeatureRepository, settings: Settings) -> None:
+    """Keep offline all that `moment` reads: the features of the history, and the forecasts of its instant."""
+    write_features(history, features, settings)
+    write_forecasts(lake, features, _live_keys(history, settings).tolist(), history.as_of, settings.forecast)
 
 
 def offline(features: FeatureRepository, as_of: datetime) -> Read:
@@ -64,20 +77,27 @@ def moment(history: History, read: Read, settings: Settings) -> Moment:
     """The moment of a history whose features have been written to the store.
 
     Args:
-        history: as of the instant; the candidate generators are fitted to it.
+        history: as of the instant; the candidate generators are fitted to it, and `write_moment` has kept it.
         read: where the features come from.
         settings: the pool and the generators.
     """
-    pool, creators = settings.trends.pool, history.creators.tolist()
-    keys = history.trends["key"][live_trends(history, pool.window_days, pool.min_creators)]
+    keys, creators = _live_keys(history, settings), history.creators.tolist()
     frame = read(TREND_ACTIVITY, "trend_key", keys.tolist(), [spec.name for spec in TREND_FEATURES])
+    ahead = [spec.name for spec in FORECAST_FEATURES]
+    frame = frame.assign(**read(TREND_FORECAST, "trend_key", keys.tolist(), ahead)[ahead])
     profiles = read(CREATOR_PROFILE, "creator_id", creators, [spec.name for spec in CREATOR_FEATURES])
-    pasts = read(CREATOR_HISTORY, "creator_id", creators, ["trend_keys"])
-    words = vocabulary(history, keys, settings.candidates.least_creators, settings.candidates.vocabulary)
-    generators = fit_generators(from_history(history, words, keys), settings.candidates)
-    rows = profiles.assign(trend_keys=pasts["trend_keys"]).to_dict("records")
+    pasts = read(CREATOR_HISTORY, "creator_id", creators, ["trend_keys", "words"])
+    regions = profiles["region"].fillna("").to_numpy(object)
+    words = vocabulary(history, keys, regions, settings.candidates.least_creators, settings.candidates.vocabulary)
+    generators = fit_generators(from_history(history, words, keys, regions), settings.candidates)
+    rows = profiles.assign(trend_keys=pasts["trend_keys"], words=pasts["words"]).to_dict("records")
     return Moment(
         market=Market.from_frame(frame, history.as_of, words, generators, settings.trends),
         creators={row["creator_id"]: Creator.from_row(row) for row in rows},
         trends=frame,
     )
+
+
+def _live_keys(history: History, settings: Settings) -> Strings:
+    pool = settings.trends.pool
+    return np.asarray(history.trends["key"][live_trends(history, pool.window_days, pool.min_creators)])

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from models.candidates import GENERATORS
-from models.creator import CREATOR_COLUMNS, Creator, histories
+from models.candidates import GENERATORS, OF_HISTORY
+from models.creator import CREATOR_COLUMNS, Creator, histories, is_blank
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS, Market
 
@@ -52,10 +52,10 @@ def proposals(market: Market, creators: Sequence[Creator]) -> dict[str, Floats]:
 
     Who used nothing of the vocabulary is proposed what everybody together would be.
     """
-    used = histories(creators, market)
-    blank = np.flatnonzero(np.diff(used.indptr) == 0)
-    scores = {name: market.generators[name].scores(used) for name in GENERATORS}
-    for name in GENERATORS if len(blank) else ():
+    past = histories(creators, market)
+    blank = [i for i, creator in enumerate(creators) if is_blank(creator, market)]
+    scores = {name: market.generators[name].scores(past) for name in GENERATORS}
+    for name in OF_HISTORY if blank else ():
         scores[name][blank] = market.for_everybody[name]
     return scores
 
@@ -67,21 +67,32 @@ def allowed(market: Market, creator: Creator) -> np.ndarray:
     return mask
 
 
-def trend_inputs(market: Market) -> Floats:
-    """The trend side of the linear stage, shape (n, len(TREND_INPUTS)); the same for every creator of a market."""
-    adopters = np.log(market.column("recent_adopters_5d") + 0.1)
+def trend_inputs(market: Market, rows: Ints | slice = slice(None)) -> Floats:
+    """The trend side of the linear stage, the same for every creator of a market.
+
+    Args:
+        rows: of the market, shape (m,); all where not given.
+
+    Returns:
+        Shape (m, len(TREND_INPUTS)).
+    """
+
+    def column(name: str) -> Floats:
+        return market.column(name)[rows]
+
+    adopters = np.log(column("recent_adopters_5d") + 0.1)
     return np.column_stack(
         [
             adopters,
-            np.log(market.column("recent_adopters_2d") + 0.1) - adopters,
-            np.log(market.column("recent_adopters_14d") + 0.1) - adopters,
-            np.log(market.column("recent_creators_7d") + 0.3) - adopters,
-            np.log(market.column("creators_1d") + 0.5) - adopters,
-            np.log(market.column("creators_3d") + 0.5) - adopters,
-            np.log(market.column("creators_28d") + 0.5),
-            np.log(np.maximum(market.column("posts_per_creator_28d"), 1)),
-            market.column("is_sound"),
-            market.column("users_posts"),
+            np.log(column("recent_adopters_2d") + 0.1) - adopters,
+            np.log(column("recent_adopters_14d") + 0.1) - adopters,
+            np.log(column("recent_creators_7d") + 0.3) - adopters,
+            np.log(column("creators_1d") + 0.5) - adopters,
+            np.log(column("creators_3d") + 0.5) - adopters,
+            np.log(column("creators_28d") + 0.5),
+            np.log(np.maximum(column("posts_per_creator_28d"), 1)),
+            column("is_sound"),
+            column("users_posts"),
         ]
     )
 
@@ -100,10 +111,8 @@ def linear_inputs(market: Market, of_trends: Floats, creator: Creator, scores: M
     for place, name in enumerate(GENERATORS):
         best = float(scores[name][market.recommendable].max(initial=0))
         matrix[:, place] = np.log(scores[name] / max(best, 1e-12) + OFFSET)
-    sounds = _sound_share(creator)
-    known = np.nan_to_num(np.log1p(creator.column("distinct_trends")) - 2.5)  # nothing known of a newcomer is neutral
-    generators = len(GENERATORS)
-    matrix[:, generators] = market.column("is_sound") * (np.log(sounds / (1 - sounds)) + 1)
+    known, generators = knowledge(creator), len(GENERATORS)
+    matrix[:, generators] = market.column("is_sound") * sound_lean(creator)
     matrix[:, generators + 1] = matrix[:, GENERATORS.index("walk")] * known
     matrix[:, generators + 2] = of_trends[:, 0] * known
     matrix[:, generators + 3] = region_match(market, creator.region)
@@ -156,8 +165,13 @@ def region_share(market: Market, region: str) -> Floats:
     return np.where(known, market.region_shares[:, market.region_codes.index(region)], np.nan)
 
 
-def _sound_share(creator: Creator) -> float:
-    """Share of the uses that are named sounds, drawn towards a quarter where little is known."""
+def knowledge(creator: Creator) -> float:
+    """How much is known of a creator, about −2.5 to 2.5; nothing known of a newcomer is neutral."""
+    return float(np.nan_to_num(np.log1p(creator.column("distinct_trends")) - 2.5))
+
+
+def sound_lean(creator: Creator) -> float:
+    """Log odds of the uses that are named sounds, drawn towards a quarter where little is known, plus 1."""
     uses = np.nan_to_num(creator.column("uses_per_post") * creator.column("posts_known"))
-    sounds = np.nan_to_num(creator.column("sound_uses"))
-    return float((sounds + 1) / (uses + 4))
+    share = (np.nan_to_num(creator.column("sound_uses")) + 1) / (uses + 4)
+    return float(np.log(share / (1 - share)) + 1)

@@ -15,7 +15,7 @@ from configs import RankerSettings, TreeSettings
 from models.candidates import GENERATORS
 from models.creator import Creator
 from models.errors import IncompatibleModel
-from models.forest import Examples, Forest, fit_forest
+from models.forest import Examples, Forest, StoredBooster, fit_forest
 from models.interactions import Floats, Ints
 from models.linear import fit_linear
 from models.market import Market
@@ -195,14 +195,12 @@ class Ranker:
         Raises:
             IncompatibleModel: it was trained on other features than this code computes.
         """
-        import lightgbm
-
         meta = json.loads((folder / META_FILE).read_text())
         inputs, names = tuple(meta.get("inputs", ())), tuple(meta.get("features", ()))
         different = sorted({*inputs, *names} ^ {*INPUTS, *FEATURES})
         if (inputs, names) != (INPUTS, FEATURES):
             raise IncompatibleModel(f"model {folder.name} was trained on other features ({different}): train again")
-        boosters = [lightgbm.Booster(model_file=folder / TREES_FILE.format(n)) for n in range(meta["boosters"])]
+        boosters = [StoredBooster((folder / TREES_FILE.format(n)).read_text()) for n in range(meta["boosters"])]
         fitted = meta["calibration"]
         calibration = Calibration(fitted["slope"], fitted["intercept"], tuple(fitted["pace"]))
         return cls(

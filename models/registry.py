@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from models.errors import IncompatibleModel, NoChampion
 from models.interactions import Floats
 from models.pairs import FEATURES
 from models.ranker import Ranker
+from models.releases import LoggedPredictions, publish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,16 +130,8 @@ class Registry:
     def log(self, record: RunRecord, name: str) -> str:
         """Log a run, register its model and make it challenger; returns the version."""
         with self._mlflow.start_run(run_name=name) as run:
-            self._mlflow.set_tags(dict(record.tags))
-            self._mlflow.log_params({key: str(value)[:500] for key, value in record.parameters.items()})
-            self._mlflow.log_metrics({key: value for key, value in record.metrics.items() if not math.isnan(value)})
-            for metric, values in record.curve.items():
-                for step, value in enumerate(values):
-                    self._client.log_metric(run.info.run_id, metric, value, step=step, synchronous=False)
-            for file, figure in record.figures.items():
-                self._mlflow.log_figure(figure, f"figures/{file}")
-            for file, text in record.reports.items():
-                self._mlflow.log_text(text, f"reports/{file}")
+            self._leave(run.info.run_id, record.parameters, record.metrics, record.curve, record.tags)
+            self._leave_files(record.figures, record.reports)
             uri = self._log_model(record)
         version = self._register(uri, run.info.run_id, str(record.parameters["as_of"]))
         self._client.set_registered_model_alias(self._name, CHALLENGER, version)
@@ -163,6 +157,7 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
             root = Path(folder)
             record.ranker.save(root / "ranker")
+            LoggedPredictions.of(record.ranker, record.example).save(root / "ranker")
             record.held_out_ranker.save(root / "held_out")
             (root / "about.json").write_text(
                 json.dumps(
@@ -198,10 +193,44 @@ class Registry:
                     if trial.value is not None:
                         self._mlflow.log_metric("validation.ndcg", trial.value)
 
-    def log_figures(self, name: str, metrics: Mapping[str, float]) -> None:
-        """Log a run that made figures but no model."""
-        with self._mlflow.start_run(run_name=name):
-            self._mlflow.log_metrics(dict(metrics))
+    def log_evaluation(
+        self,
+        name: str,
+        metrics: Mapping[str, float],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        curve: Mapping[str, tuple[float, ...]] | None = None,
+        figures: Mapping[str, Any] | None = None,
+        reports: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Log a run that made figures but no model, as `RunRecord` names them; returns the run's id."""
+        with self._mlflow.start_run(run_name=name) as run:
+            self._leave(run.info.run_id, parameters or {}, metrics, curve or {}, tags or {})
+            self._leave_files(figures or {}, reports or {})
+        return str(run.info.run_id)
+
+    def _leave(
+        self,
+        run_id: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        curve: Mapping[str, tuple[float, ...]],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Values into the run that is open; MLflow takes no NaN."""
+        self._mlflow.set_tags(dict(tags))
+        self._mlflow.log_params({key: str(value)[:500] for key, value in parameters.items()})
+        self._mlflow.log_metrics({key: value for key, value in metrics.items() if not math.isnan(value)})
+        for metric, values in curve.items():
+            for step, value in enumerate(values):
+                self._client.log_metric(run_id, metric, value, step=step, synchronous=False)
+
+    def _leave_files(self, figures: Mapping[str, Any], reports: Mapping[str, str]) -> None:
+        for file, figure in figures.items():
+            self._mlflow.log_figure(figure, f"figures/{file}")
+        for file, text in reports.items():
+            self._mlflow.log_text(text, f"reports/{file}")
 
     def version(self, alias: str) -> str | None:
         """The version an alias points to, None where it points nowhere."""
@@ -221,8 +250,7 @@ class Registry:
             NoChampion: there is no such version or alias.
         """
         number = self._resolve(version_or_alias)
-        uri = f"models:/{self._name}/{number}"
-        folder = Path(self._mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts"
+        folder = self._fetch(number)
         about = json.loads((folder / "about.json").read_text())
         return Registered(
             version=number,
@@ -231,6 +259,11 @@ class Registry:
             trained_through=datetime.fromisoformat(about["trained_through"]),
             as_of=datetime.fromisoformat(about["as_of"]),
         )
+
+    def _fetch(self, number: str) -> Path:
+        """The folder with everything that was logged beside a version."""
+        uri = f"models:/{self._name}/{number}"
+        return Path(self._mlflow.artifacts.download_artifacts(artifact_uri=uri)) / "artifacts"
 
     def compared(self, *names: str, metrics: tuple[str, ...] = ("",)) -> pd.DataFrame:
         """What the runs of versions or aliases logged, side by side: the parameters that differ, then the metrics.
@@ -257,9 +290,10 @@ class Registry:
         return str(self._client.get_model_version(self._name, self._resolve(name)).run_id)
 
     def is_usable(self, version_or_alias: str) -> bool:
-        """Whether a registered model fits the features that this code computes."""
+        """Whether a registered model fits the features that this code computes, and can be released."""
         try:
-            self.load(version_or_alias)
+            folder = self._fetch(self._resolve(version_or_alias)) / "ranker"
+            LoggedPredictions.load(folder).check(Ranker.load(folder), folder)
         except IncompatibleModel:
             return False
         return True
@@ -301,18 +335,19 @@ class Registry:
         return [Tenure(e["version"], s, u, e["reason"]) for e, s, u in zip(entries, starts, ends, strict=False)]
 
     def release(self, alias: str, folder: Path) -> str:
-        """Copy what an alias points to into `folder`, whole or not at all; returns its version."""
-        registered = self.load(alias)
-        target = folder / registered.version
-        if not target.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            staged = Path(tempfile.mkdtemp(dir=folder, prefix="."))
-            registered.ranker.save(staged)
-            staged.rename(target)
-        pointer = folder / f".{alias}.tmp"
-        pointer.write_text(registered.version)
-        pointer.replace(folder / alias)
-        return registered.version
+        """Copy what an alias points to into `folder`, whole or not at all; returns its version.
+
+        Raises:
+            NoChampion: the alias points nowhere.
+            IncompatibleModel: the version cannot be served, see `models.releases.load_checked`.
+        """
+        number = self._resolve(alias)
+
+        def fill(staged: Path) -> None:
+            shutil.copytree(self._fetch(number) / "ranker", staged, dirs_exist_ok=True)
+
+        publish(folder, alias, number, fill)
+        return number
 
     def _tenures(self) -> list[dict[str, str]]:
         from mlflow.exceptions import MlflowException

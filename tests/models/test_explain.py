@@ -69,7 +69,7 @@ def told(most: int = 9, **both: tuple[float, float]) -> list[str]:
     values, contributions = np.full(len(FEATURES), np.nan), np.zeros(len(FEATURES))
     for name, (value, contribution) in both.items():
         values[FEATURES.index(name)], contributions[FEATURES.index(name)] = value, contribution
-    return reasons(values, contributions, most)
+    return reasons(values[None], contributions[None], most)[0]
 
 
 def test_reasons_carry_the_numbers_and_the_strongest_comes_first() -> None:
@@ -99,7 +99,7 @@ def test_reasons_never_say_what_the_numbers_do_not() -> None:
 
 def test_unknown_numbers_are_no_reasons() -> None:
     everything = np.ones(len(FEATURES))
-    assert reasons(np.full(len(FEATURES), np.nan), everything, 9) == []
+    assert reasons(np.full((1, len(FEATURES)), np.nan), everything[None], 9) == [[]]
 
 
 def test_a_family_speaks_once() -> None:
@@ -112,8 +112,8 @@ def test_every_reason_of_a_real_slate_is_true_of_its_market(panels: list[Panel],
     for query in range(len(panel)):
         chosen = shortlist(ranker, panel, query)
         added = explainer.contributions(chosen.features, usual(panel, query))
-        for row, values, one in zip(chosen.rows, chosen.features, added, strict=True):
-            for sentence in reasons(values, one, 3):
+        for row, sentences in zip(chosen.rows, reasons(chosen.features, added, 3), strict=True):
+            for sentence in sentences:
                 said += 1
                 if sentence.endswith("posts used it in the last 7 days"):
                     assert int(sentence.split()[0]) == panel.market.column("uses_7d")[row]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import configs
+from features.forecasts import FORECAST_FEATURES
 from features.history import History
 from features.trends import trend_features
 from models.market import Market, variant_groups
@@ -23,7 +24,9 @@ def history() -> History:
 
 
 def market_of(frame: pd.DataFrame, settings: configs.TrendSettings) -> Market:
-    return Market.from_frame(frame, AT, np.array(["hashtag:all"], object), {}, settings)
+    ahead = {"forecast_growth_7d": 0.2, "forecast_low_7d": 0.1, "forecast_high_7d": 0.5}
+    ahead = {spec.name: np.nan for spec in FORECAST_FEATURES} | ahead
+    return Market.from_frame(frame.assign(**ahead), AT, np.array(["hashtag:all"], object), {}, settings)
 
 
 def settings_with(generic_share: float) -> configs.TrendSettings:
@@ -45,6 +48,13 @@ def test_recency_speaks_of_the_instant_of_the_request(history: History) -> None:
     market = market_of(trend_features(history, settings_with(1)), settings_with(1))
     assert market.column("age_days").tolist() == [20, 1]
     assert market.column("hours_since_last_use").tolist() == [18 * 24, 24]
+
+
+def test_a_forecast_is_its_growth_and_the_width_of_its_interval(history: History) -> None:
+    market = market_of(trend_features(history, settings_with(1)), settings_with(1))
+    assert market.column("forecast_growth_7d").tolist() == [0.2, 0.2]
+    assert market.column("forecast_width").tolist() == [0.4, 0.4]
+    assert np.isnan(market.column("forecast_growth_1d")).all()
 
 
 def test_a_generic_trend_is_there_but_never_recommended(history: History) -> None:
