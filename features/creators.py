@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -59,14 +60,41 @@ HISTORY_FEATURES: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("trend_keys", "strings", "every trend ever used, sorted", ""),
     FeatureSpec("use_counts", "floats", "posts with each, in the order of trend_keys", "posts"),
     FeatureSpec("last_used", "floats", "latest use of each, in the order of trend_keys", "s since 1970, UTC"),
+    FeatureSpec("words", "strings", "words of the captions and original sounds that others say, too", ""),
 )
 
 
-def creator_features(history: History) -> pd.DataFrame:
-    """One row per creator with a known post: creator_id and `CREATOR_FEATURES`, sorted by creator_id."""
+@dataclass(frozen=True)
+class Reach:
+    """What a creator's row owes to all the others.
+
+    Attributes:
+        by_trend: how many creators ever used each trend, shape (t,).
+        creators: how many creators used any.
+    """
+
+    by_trend: Floats
+    creators: int
+
+    @classmethod
+    def of(cls, history: History) -> Reach:
+        """The reach of every trend of a history."""
+        first = history.first_uses()
+        by_trend = np.bincount(history.use_trend[first], minlength=len(history.trends["key"]))
+        return cls(by_trend.astype(float), len(np.unique(history.use_creator)))
+
+
+def creator_features(history: History, reach: Reach | None = None) -> pd.DataFrame:
+    """One row per creator with a known post: creator_id and `CREATOR_FEATURES`, sorted by creator_id.
+
+    Args:
+        history: what was known; of some creators only, where `reach` comes from the whole.
+        reach: of the history's trends; the history's own where not given.
+    """
     import pandas as pd
 
-    columns = {"creator_id": history.creators} | _activity(history) | _baseline(history) | _habits(history)
+    activity = _activity(history, reach or Reach.of(history))
+    columns = {"creator_id": history.creators} | activity | _baseline(history) | _habits(history)
     return pd.DataFrame(columns)[["creator_id", *(spec.name for spec in CREATOR_FEATURES)]]
 
 
@@ -80,12 +108,14 @@ def creator_histories(history: History) -> pd.DataFrame:
     np.maximum.at(last, inverse, history.use_created / SECOND)
     uses = np.bincount(inverse, minlength=len(pair)).astype(float)
     cuts = np.searchsorted(pair // width, np.arange(1, len(history.creators)))
+    said_cuts = np.searchsorted(history.said_by, np.arange(1, len(history.creators)))
     return pd.DataFrame(
         {
             "creator_id": history.creators,
             "trend_keys": [list(part) for part in np.split(history.trends["key"][pair % width], cuts)],
             "use_counts": np.split(uses, cuts),
             "last_used": np.split(last, cuts),
+            "words": [list(part) for part in np.split(history.words[history.said], said_cuts)],
         }
     )
 
@@ -101,7 +131,7 @@ def trailing_posts(history: History) -> npt.NDArray[np.bool_]:
     return trailing
 
 
-def _activity(history: History) -> dict[str, Any]:
+def _activity(history: History, reach: Reach) -> dict[str, Any]:
     creator, created, n = history.posts["creator"], history.posts["created"], len(history.creators)
     age, latest = history.now - created, np.zeros(n, np.int64)
     np.maximum.at(latest, creator, created)
@@ -116,17 +146,16 @@ def _activity(history: History) -> dict[str, Any]:
         "adoptions_28d": _count(history.use_creator[first & (use_age < 28 * DAY)], n),
         "sound_uses": _count(history.use_creator[history.trends["type"][history.use_trend] == "sound"], n),
         "uses_per_post": _count(history.use_creator, n) / np.maximum(_count(creator, n), 1),
-        "mainstream": _mainstream(history),
+        "mainstream": _mainstream(history, reach),
     }
 
 
-def _mainstream(history: History) -> Floats:
+def _mainstream(history: History, reach: Reach) -> Floats:
     """0 for a taste nobody shares, 1 for one that everybody does, shape (c,)."""
     first, n = history.first_uses(), len(history.creators)
     creator, trend = history.use_creator[first], history.use_trend[first]
-    reach = np.log1p(np.bincount(trend, minlength=len(history.trends["key"])))
-    everybody = np.log(max(len(np.unique(creator)), 2) + 1)
-    return np.asarray(np.bincount(creator, reach[trend], minlength=n) / everybody / np.maximum(_count(creator, n), 1))
+    shared = np.bincount(creator, np.log1p(reach.by_trend)[trend], minlength=n)
+    return np.asarray(shared / np.log(max(reach.creators, 2) + 1) / np.maximum(_count(creator, n), 1))
 
 
 def _baseline(history: History) -> dict[str, Any]:

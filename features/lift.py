@@ -16,18 +16,54 @@ AGE_EDGES_DAYS: Final = np.array([0.04, 0.25, 0.5, 1, 2, 4, 7, 14, 28, 56])
 """Ages, at the observation, between which posts count as equally old."""
 
 
-def post_lifts(history: History) -> Floats:
-    """Log of (1 + views) over the creator's trailing median at the same age, shape (p,); NaN where unknown."""
-    known = np.flatnonzero(~np.isnan(history.posts["view_count"]))
-    lifts = np.full(len(history.posts["created"]), np.nan)
-    if len(known) == 0:
+def post_lifts(history: History, curve: Floats | None = None, posts: Ints | None = None) -> Floats:
+    """Log of (1 + views) over the creator's trailing median at the same age; NaN where unknown.
+
+    Args:
+        history: what was known.
+        curve: its `age_curve`, where that is known already.
+        posts: the posts that are asked for, ascending; all of them where not given.
+
+    Returns:
+        Shape (p,); NaN for posts that were not asked for.
+    """
+    views = np.log1p(history.posts["view_count"])
+    lifts = np.full(len(views), np.nan)
+    asked = np.arange(len(views)) if posts is None else posts
+    asked = asked[~np.isnan(views[asked])]
+    if len(asked) == 0:
         return lifts
-    creator = history.posts["creator"][known]
-    views = np.log1p(history.posts["view_count"][known])
-    age = (history.posts["counted"] - history.posts["created"])[known]
-    level = views - _age_curve(creator, views, age, len(history.creators))
-    lifts[known] = level - _trailing_median(creator, level)
+    curve = age_curve(history, creator_medians(history)) if curve is None else curve
+    theirs = np.zeros(len(history.creators), bool)
+    theirs[history.posts["creator"][asked]] = True
+    known = np.flatnonzero(theirs[history.posts["creator"]] & ~np.isnan(views))
+    level = views[known] - curve[_ages(history, known)]
+    at = np.searchsorted(known, asked)
+    lifts[asked] = level[at] - _trailing_median(history.posts["creator"][known], level, at)
     return lifts
+
+
+def creator_medians(history: History) -> Floats:
+    """Median log views of every creator's posts, shape (c,); NaN where no views are known."""
+    views = np.log1p(history.posts["view_count"])
+    known = ~np.isnan(views)
+    return grouped_median(history.posts["creator"][known], views[known], len(history.creators))
+
+
+def age_curve(history: History, medians: Floats) -> Floats:
+    """How far posts of an age lie above their creator's median, by bucket of age; 0 where an age has no posts.
+
+    Args:
+        history: what was known.
+        medians: its `creator_medians`.
+    """
+    known = np.flatnonzero(~np.isnan(history.posts["view_count"]))
+    above = np.log1p(history.posts["view_count"][known]) - medians[history.posts["creator"][known]]
+    bucket = _ages(history, known)
+    curve = np.zeros(len(AGE_EDGES_DAYS) + 1)
+    for number in np.unique(bucket):
+        curve[number] = _middle(above[bucket == number])
+    return curve
 
 
 def grouped_median(group: Ints, values: Floats, groups: int) -> Floats:
@@ -42,25 +78,29 @@ def grouped_median(group: Ints, values: Floats, groups: int) -> Floats:
     return result
 
 
-def _age_curve(creator: Ints, views: Floats, age: Ints, creators: int) -> Floats:
-    """How far posts of this age lie above their creator's median, per post; 0 where an age has no peers."""
-    bucket = np.searchsorted(AGE_EDGES_DAYS * DAY, age)
-    above = views - grouped_median(creator, views, creators)[creator]
-    return np.nan_to_num(grouped_median(bucket, above, len(AGE_EDGES_DAYS) + 1))[bucket]
+def _ages(history: History, posts: Ints) -> Ints:
+    """The bucket of each post's age when its views were counted."""
+    age = history.posts["counted"][posts] - history.posts["created"][posts]
+    return np.asarray(np.searchsorted(AGE_EDGES_DAYS * DAY, age))
 
 
-def _trailing_median(creator: Ints, level: Floats) -> Floats:
-    """Median of the creator's up to `BASELINE_POSTS` earlier levels; posts arrive oldest first."""
+def _middle(values: Floats) -> float:
+    """The median, as `grouped_median` takes it."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    parted = np.partition(values, (low, high))
+    return float((parted[low] + parted[high]) / 2)
+
+
+def _trailing_median(creator: Ints, level: Floats, at: Ints) -> Floats:
+    """Median of the creator's up to `BASELINE_POSTS` levels before each post in `at`; posts come oldest first."""
     order = np.argsort(creator, kind="stable")
-    sorted_creator, sorted_level = creator[order], level[order]
-    earlier = np.full((len(order), BASELINE_POSTS), np.nan)
-    for lag in range(1, min(BASELINE_POSTS, len(order) - 1) + 1):
-        same = sorted_creator[lag:] == sorted_creator[:-lag]
-        earlier[lag:, lag - 1] = np.where(same, sorted_level[:-lag], np.nan)
-    enough = (~np.isnan(earlier)).sum(axis=1) >= LEAST_BASELINE
-    medians = np.full(len(order), np.nan)
-    if enough.any():
-        medians[enough] = np.nanmedian(earlier[enough], axis=1)
-    result = np.empty(len(order))
-    result[order] = medians
-    return result
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    start = np.concatenate([[0], np.cumsum(np.bincount(creator))])[creator[at]]
+    earlier = place[at][:, None] - np.arange(1, BASELINE_POSTS + 1)
+    levels = np.where(earlier >= start[:, None], level[order][np.maximum(earlier, 0)], np.nan)
+    size = np.minimum(place[at] - start, BASELINE_POSTS)
+    levels.sort(axis=1)  # what is missing goes last
+    every, half = np.arange(len(at)), np.maximum(size - 1, 0) // 2
+    medians = (levels[every, half] + levels[every, np.minimum(size // 2, BASELINE_POSTS - 1)]) / 2
+    return np.where(size >= LEAST_BASELINE, medians, np.nan)

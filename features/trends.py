@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from features.background import Background, numbered
 from features.history import DAY, SECOND, UNKNOWN_REGION, Floats, History, Ints
 from features.lift import grouped_median, post_lifts
 from features.spec import FeatureSpec
-from features.taste import TASTE_DIMENSIONS, nearest_by_cosine, trend_tastes
+from features.taste import TASTE_DIMENSIONS, TASTE_NEIGHBOURS, nearest_by_cosine, strongest_of_rows, trend_tastes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,31 +81,33 @@ DESCRIPTIVE: Final[tuple[FeatureSpec, ...]] = (
 TREND_FEATURES: Final = (*NUMERIC, *DESCRIPTIVE)
 
 
-def trend_features(history: History, settings: TrendSettings) -> pd.DataFrame:
+def trend_features(
+    history: History, settings: TrendSettings, background: Background | None = None, only: Ints | None = None
+) -> pd.DataFrame:
     """One row per live trend: used by at least `pool.min_creators` creators inside the pool's window.
 
     Generic trends are rows too (`creator_share_28d` tells them), so that a caller's own candidates can be ranked.
+
+    Args:
+        history: what was known.
+        settings: the pool and the lifecycle rule.
+        background: the history's own, where that is known already.
+        only: indices of the trends whose rows are wanted, where live; all of them where not given.
 
     Returns:
         `trend_key` and the columns of `TREND_FEATURES`, sorted by trend_key; unknown numbers are NaN.
     """
     import pandas as pd
 
-    live = live_trends(history, settings.pool.window_days, settings.pool.min_creators)
-    view = _View(history, live)
-    columns: dict[str, Any] = {"trend_key": history.trends["key"][live]}
-    columns["is_sound"] = (history.trends["type"][live] == "sound").astype(float)
+    background = background or Background.of(history, settings.pool)
+    view = _View(history, background, background.live if only is None else np.intersect1d(background.live, only))
+    columns: dict[str, Any] = {"trend_key": history.trends["key"][view.live]}
+    columns["is_sound"] = (history.trends["type"][view.live] == "sound").astype(float)
     columns |= _window_counts(view) | _recent(view) | _rates(view) | _spread(view) | _quality(view) | _market(view)
     columns |= _descriptive(view)
     columns["stage"] = lifecycle_stage(columns, history.now / SECOND, settings.lifecycle)
     frame = pd.DataFrame(columns)
     return frame[["trend_key", *(spec.name for spec in TREND_FEATURES)]]
-
-
-def live_trends(history: History, window_days: int, min_creators: int) -> Ints:
-    """Indices of the trends with at least `min_creators` distinct creators in the window, ascending."""
-    recent = history.use_created > history.now - window_days * DAY
-    return np.flatnonzero(_distinct(history, recent) >= min_creators)
 
 
 def generic_limit(creator_share: Floats, limit: float) -> npt.NDArray[np.bool_]:
@@ -148,19 +151,25 @@ def lifecycle_stage(columns: dict[str, Any], now: float, rule: LifecycleSettings
 
 
 class _View:
-    """The uses of the live trends: `rows` index the history's uses, `trend` numbers live trends from 0."""
+    """The uses of some live trends: `rows` index the history's uses, `trend` numbers those trends from 0."""
 
-    def __init__(self, history: History, live: Ints) -> None:
-        number = np.full(len(history.trends["key"]), -1)
-        number[live] = np.arange(len(live))
-        position = number[history.use_trend] if len(history.use_trend) else np.zeros(0, np.int64)
-        self.history, self.live, self.n = history, live, len(live)
-        self.rows = np.flatnonzero(position >= 0)
-        self.trend = position[self.rows]
+    def __init__(self, history: History, background: Background, live: Ints) -> None:
+        number = numbered(live, len(history.trends["key"]))[history.use_trend]
+        self.history, self.background, self.live, self.n = history, background, live, len(live)
+        self.columns = np.searchsorted(background.live, live)
+        self.rows = np.flatnonzero(number >= 0)
+        self.trend = number[self.rows]
         self.post = history.use_post[self.rows]
-        self.creator = history.use_creator[self.rows]
-        self.age = history.now - history.use_created[self.rows]
-        self.first = history.first_uses()[self.rows]
+        self.creator = history.posts["creator"][self.post]
+        self.age = history.now - history.posts["created"][self.post]
+        self.first = np.zeros(len(self.rows), bool)
+        self.first[np.unique(self.creator * max(self.n, 1) + self.trend, return_index=True)[1]] = True
+        self.near = nearest_by_cosine(background.used, TASTE_NEIGHBOURS, self.columns)
+
+    def creators(self, mask: npt.NDArray[np.bool_]) -> Floats:
+        """Distinct creators per trend over the uses in `mask`."""
+        pairs = np.unique(self.creator[mask] * max(self.n, 1) + self.trend[mask])
+        return np.bincount(pairs % max(self.n, 1), minlength=self.n)[: self.n].astype(float)
 
     def count(self, mask: npt.NDArray[np.bool_], weights: Floats | None = None) -> Floats:
         """Sum of `weights` (or 1) per live trend over the uses in `mask`."""
@@ -177,19 +186,13 @@ class _View:
         return grouped_median(self.trend[chosen], values[chosen], self.n)
 
 
-def _distinct(history: History, mask: npt.NDArray[np.bool_]) -> Ints:
-    trends = len(history.trends["key"])
-    pairs = np.unique(history.use_creator[mask] * max(trends, 1) + history.use_trend[mask])
-    return np.bincount(pairs % max(trends, 1), minlength=trends)
-
-
 def _window_counts(view: _View) -> dict[str, Floats]:
     columns: dict[str, Floats] = {}
     posts = view.history.posts
     for w in WINDOWS:
         mask = view.within(w)
         columns[f"uses_{w}d"] = view.count(mask)
-        columns[f"creators_{w}d"] = _distinct(view.history, _spread_mask(view, mask))[view.live].astype(float)
+        columns[f"creators_{w}d"] = view.creators(mask)
         columns[f"adopters_{w}d"] = view.count(mask & view.first)
         earlier = np.where(mask, 0.0, posts[f"view_count_{w}d_ago"][view.post])
         gained = posts["view_count"][view.post] - earlier
@@ -222,12 +225,6 @@ def _recent(view: _View) -> dict[str, Floats]:
         "users_posts": mean(np.log1p(posts)),
         "users_trends_per_post": mean(uses / np.maximum(posts, 1)),
     }
-
-
-def _spread_mask(view: _View, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    whole = np.zeros(len(view.history.use_post), bool)
-    whole[view.rows[mask]] = True
-    return whole
 
 
 def _rates(view: _View) -> dict[str, Floats]:
@@ -267,41 +264,34 @@ def burst(daily: Floats) -> Floats:
 def _spread(view: _View) -> dict[str, Floats]:
     month = view.within(28)
     uses = view.count(month)
-    by_creator = _binary(view, month, binary=False)
-    squares = np.asarray(by_creator.multiply(by_creator).sum(axis=0)).ravel()
-    history = view.history
-    active = np.unique(history.use_creator[history.use_created > history.now - 28 * DAY])
-    creators = _distinct(history, _spread_mask(view, month))[view.live]
+    pair, repeats = np.unique(view.creator[month] * max(view.n, 1) + view.trend[month], return_counts=True)
+    squares = np.bincount(pair % max(view.n, 1), repeats.astype(float) ** 2, minlength=view.n)[: view.n]
     top_region = region_shares(view)[1].max(axis=1, initial=0.0)
     return {
-        "saturation": saturation(_binary(view, np.ones(len(view.trend), bool))),
+        "saturation": saturation(view.background.used, view.columns, view.near),
         "concentration": squares / np.maximum(uses, 1) ** 2,
-        "creator_share_28d": creators / max(len(active), 1),
+        "creator_share_28d": view.creators(month) / max(view.background.active, 1),
         "top_region_share": np.where(top_region > 0, top_region, np.nan),
         "repeat_share": 1 - view.count(month & view.first) / np.maximum(uses, 1),
     }
 
 
-def _binary(view: _View, mask: npt.NDArray[np.bool_], binary: bool = True) -> sp.csr_matrix:
-    shape = (len(view.history.creators), view.n)
-    matrix = sp.csr_matrix((np.ones(int(mask.sum())), (view.creator[mask], view.trend[mask])), shape)
-    matrix.sum_duplicates()
-    if binary:
-        matrix.data[:] = 1.0
-    return matrix
-
-
-def saturation(used: sp.csr_matrix) -> Floats:
+def saturation(used: sp.csr_matrix, of: Ints | None = None, near: sp.csr_matrix | None = None) -> Floats:
     """Adopters ÷ relevant creators, where relevant are the users of the trend or of its closest co-used trends.
 
     Args:
         used: binary creators × trends.
+        of: the columns that are asked for, ascending; all of them where not given.
+        near: their `nearest_by_cosine`, `NEIGHBOURS` or more, where that is known already.
     """
-    neighbours = nearest_by_cosine(used, NEIGHBOURS)
-    neighbours.data[:] = 1.0
-    reach = used @ (neighbours + sp.identity(used.shape[1], format="csr")).T
-    relevant = np.bincount(reach.indices, minlength=used.shape[1])
-    return np.asarray(used.sum(axis=0)).ravel() / np.maximum(relevant, 1)
+    of = np.arange(used.shape[1]) if of is None else of
+    near = nearest_by_cosine(used, NEIGHBOURS, of) if near is None else near
+    row = np.repeat(np.arange(len(of)), np.diff(near.indptr))
+    nearest = strongest_of_rows(row, near.indices, near.data, NEIGHBOURS, near.shape)
+    nearest.data[:] = 1.0
+    itself = sp.csr_matrix((np.ones(len(of)), of, np.arange(len(of) + 1)), near.shape)
+    relevant = np.bincount((used @ (nearest + itself).T.tocsr()).indices, minlength=len(of))
+    return np.bincount(used.indices, minlength=used.shape[1])[of] / np.maximum(relevant, 1)
 
 
 def region_shares(view: _View) -> tuple[npt.NDArray[np.object_], Floats]:
@@ -323,8 +313,9 @@ def _quality(view: _View) -> dict[str, Floats]:
     with np.errstate(invalid="ignore", divide="ignore"):
         engagement = np.where(total_views > 0, view.count(known, reactions[view.post]) / total_views, np.nan)
     followers = np.log1p(view.history.followers)[view.creator]
+    lifts = post_lifts(view.history, view.background.curve, np.unique(view.post[month]))
     return {
-        "median_lift": view.median(post_lifts(view.history)[view.post], month),
+        "median_lift": view.median(lifts[view.post], month),
         "engagement_per_view": engagement,
         "median_followers": view.median(followers, month),
     }
@@ -346,10 +337,11 @@ def _market(view: _View) -> dict[str, Floats]:
 def _value_at(view: _View, instant: int, column: str) -> Floats:
     """The latest `column` of the public counts known at `instant` (µs) per live trend; NaN where there is none."""
     market = view.history.market
-    known = market["observed"] <= instant
-    result = np.full(len(view.history.trends["key"]), np.nan)
-    result[market["trend"][known]] = market[column][known]
-    return result[view.live]
+    number = numbered(view.live, len(view.history.trends["key"]))[market["trend"]]
+    known = (market["observed"] <= instant) & (number >= 0)
+    result = np.full(view.n, np.nan)
+    result[number[known]] = market[column][known]
+    return result
 
 
 def _descriptive(view: _View) -> dict[str, Any]:
@@ -358,6 +350,7 @@ def _descriptive(view: _View) -> dict[str, Any]:
     first, last = np.full(view.n, np.inf), np.full(view.n, -np.inf)
     np.minimum.at(first, view.trend, created)
     np.maximum.at(last, view.trend, created)
+    every = list(trends["key"][view.background.live])
     regions, shares = region_shares(view)
     rows = [np.flatnonzero(share) for share in shares]
     return {
@@ -369,6 +362,6 @@ def _descriptive(view: _View) -> dict[str, Any]:
         "last_used_at": last / SECOND,
         "region_codes": [list(regions[row]) for row in rows],
         "region_shares": [shares[i][row] for i, row in enumerate(rows)],
-        "taste": list(trend_tastes(_binary(view, np.ones(len(view.trend), bool)), list(trends["key"][live]))),
+        "taste": list(trend_tastes(view.background.used, every, view.columns, view.near)),
         "daily_uses": list(daily_uses(view)),
     }

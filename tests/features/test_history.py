@@ -28,8 +28,9 @@ CLOCKS = st.sampled_from(["created", "observed"])
 
 def everything(history: History) -> Any:
     """All that is computed of a history, to the last bit."""
-    words = vocabulary(history, history.trends["key"], 2, 100)
-    interactions = from_history(history, words, words)
+    regions = creator_features(history)["region"].to_numpy(object)
+    words = vocabulary(history, history.trends["key"], regions, 2, 100)
+    interactions = from_history(history, words, history.trends["key"], regions)
     generators = fit_generators(interactions, configs.load().candidates) if min(interactions.used.shape) > 1 else {}
     return [
         bits(history),

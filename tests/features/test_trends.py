@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import configs
+from features.background import live_trends
 from features.history import DAY, micros
 from features.trends import (
     STAGES,
@@ -18,7 +19,6 @@ from features.trends import (
     generic_limit,
     growth_interval,
     lifecycle_stage,
-    live_trends,
     rounding_unit,
     saturation,
     trend_features,
