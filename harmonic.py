@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from features.lake import Lake
     from features.store import FeatureRepository
     from models.registry import Registry
+    from serving.key_stores import KeyStore
     from serving.publish import Published
     from training.run import Outcome
 
@@ -39,6 +40,8 @@ benchmark = typer.Typer(
     help="Public benchmarks, through the product's own generators and ranker.", no_args_is_help=True
 )
 app.add_typer(benchmark, name="benchmark")
+keys = typer.Typer(help="API keys: shown once, kept as hashes.", no_args_is_help=True, rich_markup_mode="markdown")
+app.add_typer(keys, name="keys")
 
 AsOf = Annotated[
     datetime | None,
@@ -192,6 +195,7 @@ def train(
             {
                 "version": outcome.version,
                 "promoted": outcome.verdict.promoted,
+                "warning": outcome.trained.judged.warning,
                 **outcome.trained.record.metrics,
             }
         )
@@ -200,11 +204,36 @@ def train(
 
 
 @app.command()
-def evaluate(as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Judge the champion and every baseline on the held-out queries before an instant.
+def evaluate(
+    as_of: AsOf = None,
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Train at several cut-offs in turn, and judge each on what came after.")
+    ] = False,
+    cutoffs: Annotated[
+        str | None,
+        typer.Option(help="Rolling: these cut-offs (UTC), e.g. 2026-10-01,2026-10-08.", show_default=False),
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, max=52, help="Rolling: how many cut-offs, where none are named.")] = 4,
+    step_days: Annotated[int, typer.Option(min=1, help="Rolling: days between those.")] = 7,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=60, help="Rolling: judged are this many days after a cut-off; as trained where absent."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the champion and every baseline on the held-out queries before an instant; or the recipe, rolling.
 
-    Example: `harmonic evaluate --json`
+    Rolling evaluation needs no champion: at every cut-off it trains as `harmonic train --as-of` would, on what was
+    known then, compares with every generator and popularity baseline, and logs one MLflow run with its report.
+
+    Examples: `harmonic evaluate --json` · `harmonic evaluate --rolling --last 6` ·
+    `harmonic evaluate --cutoffs 2026-10-01,2026-10-08`
     """
+    if rolling or cutoffs is not None:
+        _evaluate_rolling(as_of, cutoffs, last, step_days, horizon, as_json)
+        return
     from models.registry import CHAMPION
     from training.run import evaluate as judge
 
@@ -212,7 +241,41 @@ def evaluate(as_of: AsOf = None, as_json: AsJson = False) -> None:
     champion = work.registry.load(CHAMPION)
     with _progress("evaluate") as told:
         judged = judge(work.lake, work.features, champion, work.instant(as_of), work.settings, told)
-    _print_json(judged.metrics) if as_json else _say(judged.summary)
+    _print_json({"warning": judged.warning, **judged.metrics}) if as_json else _say(judged.summary)
+    _warn(judged.warning)
+
+
+def _evaluate_rolling(
+    as_of: datetime | None, cutoffs: str | None, last: int, step_days: int, horizon: int | None, as_json: bool
+) -> None:
+    from training.rolling import evaluate_rolling, regular_cutoffs
+    from training.rolling_report import for_terminal
+
+    work = Workspace()
+    at, days = work.instant(as_of), horizon or work.settings.ranker.horizon_days
+    chosen = _instants(cutoffs) if cutoffs is not None else regular_cutoffs(at, last, step_days, days)
+    with _progress("evaluate") as told:
+        found = evaluate_rolling(
+            work.lake,
+            work.features,
+            work.registry,
+            at,
+            chosen,
+            work.settings,
+            horizon_days=days,
+            progress=told,
+        )
+    _print_json(found.to_dict()) if as_json else _say(for_terminal(found))
+    _warn(found.warning)
+
+
+def _instants(text: str) -> list[datetime]:
+    """Instants in UTC from a list with commas."""
+    try:
+        found = [datetime.fromisoformat(part.strip()) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; write e.g. 2026-10-01,2026-10-08", param_hint="--cutoffs") from None
+    return [at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) for at in found]
 
 
 @app.command()
@@ -252,6 +315,32 @@ def rollback(as_json: AsJson = False) -> None:
     work = Workspace()
     version = go_back(work.registry, work.settings, datetime.now(UTC))
     _print_json({"champion": version}) if as_json else _say(f"version {version} is champion again")
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """Champion and challenger, and what serving processes are given of them; a release that they refuse is named.
+
+    Example: `harmonic models`
+    """
+    from models.registry import CHALLENGER, CHAMPION
+    from models.releases import released, trouble
+
+    work = Workspace()
+    told: dict[str, Any] = {}
+    for alias in (CHAMPION, CHALLENGER):
+        release = released(work.settings.released_models, alias)
+        told[alias] = {
+            "registered": work.registry.version(alias),
+            "released": release.version if release else None,
+            "trouble": trouble(release) if release else None,
+        }
+    if as_json:
+        _print_json(told)
+        return
+    for alias, about in told.items():
+        line = f"{alias}: version {about['registered'] or '–'}, released {about['released'] or '–'}"
+        _say(line + (f", refused: {about['trouble']}" if about["trouble"] else ""))
 
 
 @app.command()
@@ -314,13 +403,14 @@ def recommend(
 
     Example: `harmonic recommend creator_0007 --k 5 --kind sound`
     """
-    from serving.answers import Answers
+    from serving.answers import Alone, Answers
     from serving.assemble import pipeline
-    from serving.schemas import RecommendationRequest
+    from serving.schemas import RecommendationRequest, Slate
 
     made = pipeline(configs.current())
     request = {"creator_id": creator, "k": k, "kinds": kind or None, "region": region, "tags": tag or ()}
-    slate = Answers(lambda: made).slate(RecommendationRequest.model_validate(request)).model_dump(mode="json")
+    answer = Answers(Alone(lambda: made)).slate(RecommendationRequest.model_validate(request))
+    slate = Slate.model_validate(answer).model_dump(mode="json")
     _print_json(slate) if as_json else _show_slate(slate)
 
 
@@ -333,14 +423,31 @@ def serve(
 
     Example: `harmonic serve --port 3000`
     """
-    from serving.launch import command, environment, refuse_taken_port
+    from serving.launch import refuse_taken_port, run
 
     settings = configs.current()
     address = (host or settings.serving.host, port or settings.serving.port)
     refuse_taken_port(*address)
-    arguments = command(*address)
-    os.chdir(Path(__file__).parent)
-    os.execve(arguments[0], arguments, environment(settings))
+    raise typer.Exit(run(*address, settings))
+
+
+@app.command()
+def consume(
+    while_parent_lives: Annotated[bool, typer.Option("--while-parent-lives", hidden=True)] = False,
+) -> None:
+    """Apply events as they come in: to features, to what is served, to the lake. `harmonic serve` starts one itself.
+
+    Example: `harmonic consume`
+    """
+    import signal
+    import threading
+
+    from serving.consume import consume as run
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    run(configs.current(), stop, _say, os.getppid() if while_parent_lives else None)
 
 
 @app.command()
@@ -464,6 +571,31 @@ def _tell_forecasts(rows: int, cutoffs: int, out: Path, as_json: bool) -> None:
 
 
 @bench.command()
+def freshness(
+    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1)] = 30,
+    trials: Annotated[int, typer.Option(min=0, help="Posts that are followed by a request at once.")] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """How soon every worker shows an acknowledged event, on a copy of what is published.
+
+    Example: `harmonic bench freshness --rate 200 --seconds 30 --json`
+    """
+    from serving.bench_freshness import freshness as run
+
+    figures = run(configs.current(), rate, seconds, trials, _silent if as_json else _say)
+    if as_json:
+        _print_json(figures)
+        return
+    for name, value in figures.items():
+        _say(f"{name}: {value}")
+
+
+def _silent(_: str) -> None:
+    """For machines: nothing but JSON is printed."""
+
+
+@bench.command()
 def offline(
     rows: Annotated[int, typer.Option(min=1, help="Labels.")] = 1_000_000,
     source_rows: Annotated[int, typer.Option(min=1, help="Rows of the feature view.")] = 5_000_000,
@@ -481,6 +613,82 @@ def offline(
     else:
         for name, value in figures.items():
             _say(f"{name:>28}  {value}")
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Whose it is.")],
+    scope: Annotated[list[str], typer.Option(help="recommend, events, strategies, metrics or admin; repeatable.")],
+    creator: Annotated[str | None, typer.Option(help="The only creator it may name.", show_default=False)] = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Valid for so long.")] = 90,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key; its token is shown now and never again.
+
+    Example: `harmonic keys create frontend --scope recommend --scope events --days 30`
+    """
+    from serving.keys import create
+
+    _tell_key(create(_key_store(), name, scope, creator, days, datetime.now(UTC)).told(), as_json)
+
+
+@keys.command("list")
+def keys_list(as_json: AsJson = False) -> None:
+    """Every key, the oldest first; no token can be shown again.
+
+    Example: `harmonic keys list --json`
+    """
+    from serving.keys import listed
+
+    rows = listed(_key_store(), datetime.now(UTC))
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        may = " ".join(row["scopes"]) + (f", only creator {row['creator_id']}" if row["creator_id"] else "")
+        _say(f"{row['id']}  {row['state']:<8} until {row['expires_at'][:10]}  {row['name']}: {may}")
+
+
+@keys.command("rotate")
+def keys_rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `harmonic keys list` shows it.")],
+    grace_hours: Annotated[float, typer.Option(min=0, help="How long the old token is still taken.")] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new token, shown now and never again; the expiry stays.
+
+    Example: `harmonic keys rotate 0f3a5c7e9b1d2f4a --grace-hours 2`
+    """
+    from serving.keys import rotate
+
+    _tell_key(rotate(_key_store(), key_id, timedelta(hours=grace_hours), datetime.now(UTC)).told(), as_json)
+
+
+@keys.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], as_json: AsJson = False) -> None:
+    """Make a key worthless; the service follows within seconds.
+
+    Example: `harmonic keys revoke 0f3a5c7e9b1d2f4a`
+    """
+    from serving.keys import described, revoke
+
+    key = revoke(_key_store(), key_id, datetime.now(UTC))
+    _print_json(described(key)) if as_json else _say(f"{key.id} ({key.name}) is revoked")
+
+
+def _key_store() -> KeyStore:
+    from serving.key_stores import key_store
+
+    settings = configs.current()
+    return key_store(settings.auth, settings.home / "serving")
+
+
+def _tell_key(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(told)
+        return
+    _say(f"key {told['id']} ({told['name']}): {', '.join(told['scopes'])}, valid until {told['expires_at'][:10]}")
+    _say(f"{told['token']}\nkeep it now: it is shown only this once")
 
 
 def prepare(work: Workspace, data: Path | None = None) -> None:
@@ -542,9 +750,11 @@ def _train(work: Workspace, as_of: datetime) -> Outcome:
     from training.run import train_and_register
 
     with _progress("train") as told:
-        return train_and_register(
+        outcome = train_and_register(
             work.lake, work.features, work.registry, as_of, work.settings, datetime.now(UTC), told
         )
+    _warn(outcome.trained.judged.warning)
+    return outcome
 
 
 def _report_training(outcome: Outcome) -> None:
@@ -562,20 +772,20 @@ def _publish(work: Workspace, as_of: datetime) -> Published:
 def _model_before(work: Workspace, as_of: datetime) -> Any:
     """The champion where it has seen nothing after `as_of`; else one trained as of that instant."""
     from models.registry import CHAMPION
-    from serving.assemble import model_of
+    from serving.score import Model
 
     champion = work.registry.version(CHAMPION)
     registered = work.registry.load(CHAMPION) if champion else None
     if registered is None or registered.as_of > as_of:
         registered = work.registry.load(_train(work, as_of).version)
-    return model_of(registered.version, registered.ranker)
+    return Model.of(registered.version, registered.ranker)
 
 
 def _serve(work: Workspace, once: bool) -> None:
     """Start the service, ask it for one recommendation, show it with the curl that gets it, and stay until stopped."""
     import subprocess
 
-    from serving.launch import command, environment, first_recommendation, wait_until_ready
+    from serving.launch import ConsumerProcess, command, environment, first_recommendation, wait_until_ready
 
     settings = work.settings
     base = f"http://{settings.serving.host}:{settings.serving.port}"
@@ -585,12 +795,14 @@ def _serve(work: Workspace, once: bool) -> None:
         cwd=Path(__file__).parent,
         stdout=sys.stderr,  # its log is not what was asked for
     )
+    consumer = None
     try:
         wait_until_ready(base, process, seconds=60)
         body, slate = first_recommendation(base, settings)
         _show_slate(slate)
         _say(f"\ncurl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{json.dumps(body)}'")
         if not once:
+            consumer = ConsumerProcess(settings)
             _say(f"\nserving on {base} (API: {base}/docs), stop with Ctrl-C")
             process.wait()
     except KeyboardInterrupt:
@@ -598,6 +810,8 @@ def _serve(work: Workspace, once: bool) -> None:
     finally:
         process.terminate()
         process.wait()
+        if consumer is not None:
+            consumer.stop()
 
 
 def _write_parquet(table: Any, out: Path) -> None:
@@ -646,6 +860,13 @@ def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+def _warn(warning: str) -> None:
+    """Tell what must not be overlooked: on stderr, framed, and red where a terminal shows colour; nothing if empty."""
+    if warning:
+        rule = "!" * 80
+        typer.secho(f"{rule}\nWARNING: too good to be true. {warning}\n{rule}", err=True, fg="red", bold=True)
 
 
 def _print_json(value: Any) -> None:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 CONFIG_DIR = Path(__file__).parent
-SECTIONS = ("simulator", "trends", "candidates", "ranker", "forecast", "benchmark", "promotion", "serving")
+SECTIONS = (
+    "simulator",
+    "trends",
+    "candidates",
+    "ranker",
+    "forecast",
+    "benchmark",
+    "promotion",
+    "serving",
+    "auth",
+    "traffic",
+    "events",
+    "stream",
+)
 
 
 class SettingsError(ValueError):
@@ -111,12 +124,31 @@ class _YamlSource(PydanticBaseSettingsSource):
             raise SettingsError(f"HARMONIC_PROFILE={profile!r} has no profile file; choose one of: {known}")
         tree = _read(path)
         for section in SECTIONS:
-            tree[section] = _read(CONFIG_DIR / f"{section}.yaml") | tree.get(section, {})
+            tree[section] = _merged(_read(CONFIG_DIR / f"{section}.yaml"), tree.get(section, {}))
         return tree
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, level by level."""
+    both = {name: _merged(base[name], over[name]) for name in base.keys() & over.keys() if _are_trees(base, over, name)}
+    return base | over | both
+
+
+def _are_trees(base: dict[str, Any], over: dict[str, Any], name: str) -> bool:
+    return isinstance(base[name], dict) and isinstance(over[name], dict)
 
 
 def _read(path: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text()) or {})
+
+
+class TrendingSettings(Section):
+    """What is taken up now in a creator's region and in its cluster of taste."""
+
+    half_life_days: float = Field(gt=0)
+    prior_adoptions: float = Field(gt=0)
+    creators_per_cluster: int = Field(gt=0)
+    most_clusters: int = Field(gt=0)
 
 
 class CandidateSettings(Section):
@@ -133,6 +165,8 @@ class CandidateSettings(Section):
     coadoption_trends: int = Field(gt=0)
     dimensions: int = Field(gt=0)
     neighbour_half_life_days: float = Field(gt=0)
+    caption_half_life_days: float = Field(gt=0)
+    trending: TrendingSettings
 
 
 class LinearSettings(Section):
@@ -224,7 +258,6 @@ class GrowthIntervalSettings(Section):
 class MarketForecastSettings(Section):
     """Forecasts of the whole market at one instant."""
 
-    horizons_days: tuple[int, ...] = Field(min_length=1)
     history_days: int = Field(gt=0)
     particles: int = Field(ge=100)
 
@@ -302,9 +335,130 @@ class ServingSettings(Section):
     default_k: int = Field(gt=0)
     max_k: int = Field(gt=0)
     max_candidates: int = Field(gt=0)
+    most_scored: int = Field(gt=0)
     max_share_of_kind: float = Field(gt=0, le=1)
     reasons: int = Field(ge=0)
     refresh_seconds: float = Field(gt=0)
+
+
+class TokenSettings(Section):
+    """Whose JWTs are accepted; none where there is no issuer."""
+
+    issuer: str | None = Field(pattern=r"^https://|^http://(127\.0\.0\.1|localhost)(:\d+)?(/|$)")
+    audience: str | None = Field(min_length=1)
+    jwks_url: str | None = Field(pattern=r"^https://|^http://(127\.0\.0\.1|localhost)(:\d+)?(/|$)")
+    algorithms: tuple[Literal["RS256", "ES256"], ...] = Field(min_length=1)
+    leeway_seconds: float = Field(ge=0, le=300)
+    scope_claims: tuple[str, ...] = Field(min_length=1)
+    creator_claim: str = Field(min_length=1)
+    unbound: bool
+    refresh_seconds: float = Field(gt=0)
+    retry_seconds: float = Field(gt=0)
+    timeout_seconds: float = Field(gt=0)
+    remembered: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _issuer_and_audience_come_together(self) -> Self:
+        if self.issuer and not self.audience:
+            raise ValueError("an issuer needs an audience: without one, tokens made for others would be accepted")
+        return self
+
+
+class RateSettings(Section):
+    """So many requests in so many seconds."""
+
+    requests: int = Field(gt=0)
+    seconds: int = Field(gt=0)
+
+
+class LimitSettings(Section):
+    """How often one caller may ask, by the scope of the route, and where workers share their counts."""
+
+    store: Literal["memory", "sqlite", "redis"]
+    settle_seconds: float = Field(gt=0)
+    rates: dict[str, RateSettings]
+
+
+class AuthSettings(Section):
+    """`auth.yaml`: who may ask for what, how often, from which pages and with how much."""
+
+    required: bool
+    keys: Literal["sqlite", "redis"]
+    redis: SecretStr | None
+    cache_seconds: float = Field(gt=0)
+    stale_seconds: float = Field(ge=0)
+    max_body_bytes: int = Field(gt=0)
+    hsts_seconds: int = Field(ge=0)
+    origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...]
+    tokens: TokenSettings
+    limits: LimitSettings
+
+    @model_validator(mode="after")
+    def _redis_has_an_address(self) -> Self:
+        if "redis" in (self.keys, self.limits.store) and self.redis is None:
+            raise ValueError("keys or limits in Redis need its address: HARMONIC_AUTH__REDIS=redis://host:6379/0")
+        return self
+
+
+class TrafficSettings(Section):
+    """`traffic.yaml`: who gets which model, what is recorded of it, and how a worker comes and goes."""
+
+    salt: str = Field(min_length=1, max_length=64)
+    challenger_share: float = Field(ge=0, le=1)
+    shadow_share: float = Field(ge=0, le=1)
+    shadow_queue: int = Field(gt=0)
+    exploration: float = Field(ge=0, lt=1)
+    exploration_candidates: int = Field(gt=0)
+    exploration_temperature: float = Field(gt=0)
+    warm_up_creators: int = Field(gt=0)
+    warm_up_milliseconds: float = Field(gt=0)
+    impressions_queue: int = Field(gt=0)
+    impressions_flush_seconds: float = Field(gt=0)
+    segment_bytes: int = Field(gt=0)
+    segment_seconds: float = Field(gt=0)
+    stage_share: float = Field(ge=0, le=1)
+    access_log_share: float = Field(ge=0, le=1)
+    log_key: SecretStr
+    trace_share: float = Field(ge=0, le=1)
+    drain_seconds: float = Field(ge=0)
+    flush_seconds: float = Field(ge=0)
+
+    @property
+    def wants_challenger(self) -> bool:
+        """Whether anything is asked of a challenger."""
+        return self.challenger_share > 0 or self.shadow_share > 0
+
+
+class EventSettings(Section):
+    """`events.yaml`: where events become durable, and how many may wait for it."""
+
+    store: Literal["sqlite", "redis"]
+    path: Path
+    redis: SecretStr | None
+    shards: int = Field(gt=0, le=1024)
+    trust_server: bool
+    timeout_seconds: float = Field(gt=0)
+    max_waiting: int = Field(gt=0)
+    group: int = Field(gt=0)
+    ack_seconds: float = Field(gt=0)
+    retention_days: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _redis_has_an_address(self) -> Self:
+        if self.store == "redis" and self.redis is None:
+            raise ValueError("events in Redis need its address: HARMONIC_EVENTS__REDIS=redis://host:6379/0")
+        return self
+
+
+class StreamSettings(Section):
+    """`stream.yaml`: how the consumer of events keeps features, the lake and the market current."""
+
+    clock: Literal["data", "wall"]
+    batch_events: int = Field(gt=0)
+    flush_seconds: float = Field(gt=0)
+    push_seconds: float = Field(gt=0)
+    refresh_seconds: float = Field(gt=0)
+    publish_minutes: float = Field(gt=0)
 
 
 class Settings(BaseSettings):
@@ -326,6 +480,10 @@ class Settings(BaseSettings):
     benchmark: BenchmarkSettings
     promotion: PromotionSettings
     serving: ServingSettings
+    traffic: TrafficSettings
+    events: EventSettings
+    stream: StreamSettings
+    auth: AuthSettings
 
     @property
     def released_models(self) -> Path:

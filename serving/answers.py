@@ -1,44 +1,99 @@
-"""From validated requests to answers: what the HTTP face and the command line both say."""
+"""From validated requests to answers: what the HTTP face and the command line both say, in the form that JSON has."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from features.schemas import split_trend_key
+from models.interactions import Floats, Ints
 from models.pairs import region_share
 from serving import present
 from serving.errors import TooMany, UnknownCreator, UnknownTrend
-from serving.pipeline import Pipeline
-from serving.schemas import (
-    CreatorMetrics,
-    Ranking,
-    RankQuery,
-    RankRequest,
-    RecommendationRequest,
-    Slate,
-    Trend,
-    Trends,
-)
+from serving.pipeline import Lap, Pipeline, untimed
+from serving.present import Json
+from serving.schemas import RankQuery, RankRequest, RecommendationRequest
 
 
-class Answers:
-    """Answers from whatever pipeline is current when a request begins.
+class Turn(Protocol):
+    """Which pipeline answers one creator."""
 
-    Args:
-        pipeline: gives the current pipeline; called once per request.
-    """
+    @property
+    def pipeline(self) -> Pipeline:
+        """What answers, from beginning to end of the request."""
+        ...
+
+
+T = TypeVar("T", bound=Turn)
+
+
+class Turns(Protocol[T]):
+    """Whose turn it is, and what becomes of a slate beside its being answered."""
+
+    def turn(self, creator_id: str) -> T:
+        """Whose turn it is for a creator; for nobody in particular where it is empty."""
+        ...
+
+    def explored(self, turn: T, recommendation_id: str, slate: Ints, ranked: Ints, raw: Floats) -> tuple[Ints, Floats]:
+        """Places in `ranked` of what is shown, and with which propensity each."""
+        ...
+
+    def record(
+        self, turn: T, query: RankQuery, recommendation_id: str, rows: Ints, scores: Floats, propensities: Floats
+    ) -> None:
+        """A slate was answered."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneTurn:
+    """Always the same pipeline."""
+
+    pipeline: Pipeline
+
+
+class Alone:
+    """One pipeline for everybody; shows the slate as it was made, and records nothing."""
 
     def __init__(self, pipeline: Callable[[], Pipeline]) -> None:
         self._pipeline = pipeline
 
-    def slate(self, request: RecommendationRequest) -> Slate:
-        """One creator's slate."""
-        pipeline = self._pipeline()
-        settings = pipeline.settings
+    def turn(self, creator_id: str) -> OneTurn:
+        """See `Turns.turn`."""
+        return OneTurn(self._pipeline())
+
+    def explored(
+        self, turn: OneTurn, recommendation_id: str, slate: Ints, ranked: Ints, raw: Floats
+    ) -> tuple[Ints, Floats]:
+        """See `Turns.explored`."""
+        at = {row: place for place, row in enumerate(ranked.tolist())}
+        return np.array([at[row] for row in slate.tolist()], np.int64), np.ones(len(slate))
+
+    def record(
+        self, turn: OneTurn, query: RankQuery, recommendation_id: str, rows: Ints, scores: Floats, propensities: Floats
+    ) -> None:
+        """See `Turns.record`."""
+
+
+class Answers(Generic[T]):
+    """Answers, each from one pipeline.
+
+    Args:
+        turns: gives the pipeline that is current when a request begins.
+    """
+
+    def __init__(self, turns: Turns[T]) -> None:
+        self._turns = turns
+
+    def slate(self, request: RecommendationRequest, lap: Lap = untimed) -> Json:
+        """One creator's slate, as `schemas.Slate`."""
+        turn = self._turns.turn(request.creator_id)
+        pipeline, settings = turn.pipeline, turn.pipeline.settings
         query = RankQuery(
             creator_id=request.creator_id,
             k=min(request.k or settings.default_k, settings.max_k),
@@ -48,81 +103,86 @@ class Answers:
             exclude=frozenset(trend.key for trend in request.exclude),
             include_used=request.include_used,
         )
-        creator, scored = pipeline.recommend(query)
-        market, model = pipeline.snapshot.market, pipeline.model
-        return Slate.model_construct(
-            recommendation_id=uuid.uuid4().hex,
-            creator_id=request.creator_id,
-            known_creator=creator.known,
-            model=model.version,
-            market=pipeline.snapshot.version,
-            as_of=market.as_of,
-            feature_age_ms=max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
-            items=present.items(scored, creator, pipeline.snapshot, model, settings.reasons),
-        )
+        ranking = pipeline.ranked(query, lap)
+        slate, ranked, recommendation_id = pipeline.slate(query, ranking.scored, lap), ranking.scored, uuid.uuid4().hex
+        places, chances = self._turns.explored(turn, recommendation_id, slate.rows, ranked.rows, ranked.raw)
+        shown = ranked.take(places)
+        items = present.items(shown, ranking.creator, pipeline, settings.reasons)
+        scores = np.array([item["score"] for item in items])
+        self._turns.record(turn, query, recommendation_id, shown.rows, scores, chances)
+        lap("present")
+        market = pipeline.snapshot.market
+        return {
+            "recommendation_id": recommendation_id,
+            "creator_id": request.creator_id,
+            "known_creator": ranking.creator.known,
+            "degraded": ranking.degraded,
+            "model": pipeline.model.version,
+            "market": pipeline.snapshot.version,
+            "as_of": market.as_of,
+            "feature_age_ms": max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
+            "items": items,
+        }
 
-    def ranking(self, request: RankRequest) -> Ranking:
-        """The caller's own candidates.
+    def ranking(self, request: RankRequest) -> Json:
+        """The caller's own candidates, as `schemas.Ranking`.
 
         Raises:
             TooMany: more candidates than one request may bring.
         """
-        pipeline = self._pipeline()
-        market, model, limit = pipeline.snapshot.market, pipeline.model, pipeline.settings.max_candidates
+        pipeline = self._turns.turn(request.creator_id).pipeline
+        market, limit = pipeline.snapshot.market, pipeline.settings.max_candidates
         if len(request.candidates) > limit:
             raise TooMany(f"{len(request.candidates)} candidates; one request may bring {limit}")
-        keys = dict.fromkeys(trend.key for trend in request.candidates)
+        refs = {trend.key: trend for trend in request.candidates}
         query = RankQuery(
-            request.creator_id, len(keys), region=request.region or "", tags=request.tags, only=tuple(keys)
+            request.creator_id, len(refs), region=request.region or "", tags=request.tags, only=tuple(refs)
         )
-        creator, scored = pipeline.rank(query)
-        unknown = {trend.key: trend for trend in request.candidates if trend.key not in market.row_of}
-        return Ranking.model_construct(
-            creator_id=request.creator_id,
-            model=model.version,
-            as_of=market.as_of,
-            items=present.items(scored, creator, pipeline.snapshot, model, pipeline.settings.reasons),
-            unknown=tuple(unknown.values()),
-        )
+        ranking = pipeline.rank(query)
+        return {
+            "creator_id": request.creator_id,
+            "degraded": ranking.degraded,
+            "model": pipeline.model.version,
+            "as_of": market.as_of,
+            "items": present.items(ranking.scored, ranking.creator, pipeline, pipeline.settings.reasons),
+            "unknown": [{"kind": t.kind, "id": t.id} for key, t in refs.items() if key not in market.row_of],
+        }
 
-    def trends(self, kind: str | None, region: str | None, limit: int) -> Trends:
-        """What is rising: the strongest bursts among trends that are not generic."""
-        pipeline = self._pipeline()
+    def trends(self, kind: str | None, region: str | None, limit: int) -> Json:
+        """What is rising, as `schemas.Trends`: the strongest bursts among trends that are not generic."""
+        pipeline = self._turns.turn("").pipeline
         market = pipeline.snapshot.market
-        wanted = market.recommendable.copy()
-        if kind:
-            wanted &= market.types == kind
+        wanted = market.recommendable & market.of_kinds([kind] if kind else ("sound", "hashtag"))
         heat = market.column("burst") * np.log1p(market.column("adopters_7d"))
         if region:
             heat = heat * np.nan_to_num(region_share(market, region))
             wanted &= heat > 0
         rows = np.flatnonzero(wanted)
         best = rows[np.argsort(-heat[rows], kind="stable")[:limit]]
-        return Trends(
-            as_of=market.as_of, trends=tuple(present.trend(pipeline.snapshot, int(row), pipeline.model) for row in best)
-        )
+        return {"as_of": market.as_of, "trends": [present.trend(pipeline, int(row)) for row in best]}
 
-    def trend(self, key: str) -> Trend:
-        """One live trend.
+    def trend(self, key: str) -> Json:
+        """One live trend, as `schemas.Trend`.
 
         Raises:
             UnknownTrend: it is not live, or was never seen.
         """
-        pipeline = self._pipeline()
+        pipeline = self._turns.turn("").pipeline
         market = pipeline.snapshot.market
         if key not in market.row_of:
             kind, trend_id = split_trend_key(key)
             raise UnknownTrend(f"no live {kind} «{trend_id}» as of {market.as_of:%Y-%m-%d %H:%M} UTC")
-        return present.trend(pipeline.snapshot, market.row_of[key], pipeline.model)
+        return present.trend(pipeline, market.row_of[key])
 
-    def creator(self, creator_id: str) -> CreatorMetrics:
-        """What is known of a creator.
+    def creator(self, creator_id: str) -> Json:
+        """What is known of a creator, as `schemas.CreatorMetrics`.
 
         Raises:
             UnknownCreator: no post of theirs is known.
+            StatesUnavailable: creators cannot be read now.
         """
-        pipeline = self._pipeline()
+        pipeline = self._turns.turn(creator_id).pipeline
         creator = pipeline.states.get(creator_id)
-        if creator is None:
+        if creator is None or not creator.known:
             raise UnknownCreator(f"no post of creator «{creator_id}» is known: ingest their posts first")
         return present.creator_metrics(creator, pipeline.snapshot.market.as_of)

@@ -1,20 +1,21 @@
-"""The HTTP face: routes, request ids and problem details around a pipeline; no ranking logic lives here."""
+"""The HTTP face: routes and problem details around the answers; no ranking logic lives here."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from serving.answers import Answers
 from serving.errors import ServingError
+from serving.hot import HotRoutes, faults, problem
+from serving.intake import EventsAccepted, EventsRequest, Intake
 from serving.schemas import (
     CreatorMetrics,
     Kind,
@@ -29,24 +30,30 @@ from serving.schemas import (
 )
 
 PROBLEM = "application/problem+json"
-REQUEST_ID = "X-Request-Id"
-MAX_REQUEST_ID = 128
-
-log = logging.getLogger(__name__)
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in (
+        (401, "No credential that holds"),
+        (403, "The credential does not reach so far"),
         (404, "Not known"),
-        (413, "Too many"),
+        (413, "Too many, or too long"),
         (422, "Not a valid request"),
+        (429, "Over the rate limit"),
         (503, "Not ready"),
     )
 }
 
 
-def create_api(answers: Answers) -> FastAPI:
-    """The ASGI application over `answers`."""
+def create_api(answers: Answers[Any], intake: Callable[[], Intake], exposition: Callable[[], bytes]) -> ASGIApp:
+    """The ASGI application.
+
+    Args:
+        answers: of every reading route.
+        intake: gives the way in for events.
+        exposition: gives the metrics in Prometheus' text form.
+    """
     api = FastAPI(
         title="Harmonic Bytes",
         version="1",
@@ -57,20 +64,26 @@ def create_api(answers: Answers) -> FastAPI:
         responses=_PROBLEMS,
     )
     _handle_errors(api)
-    _route(api, answers)
+    _describe_hot_routes(api)
+    _route(api, answers, exposition)
     _describe_problems(api)
-    return api
+    return HotRoutes(api, answers, intake)
 
 
-def _route(api: FastAPI, answers: Answers) -> None:
+def _describe_hot_routes(api: FastAPI) -> None:
+    """What `HotRoutes` answers before a request gets here: these routes stand in the document, and are never called."""
+
     @api.post("/v1/recommendations", response_model=Slate, summary="One creator's slate")
-    async def recommendations(body: RecommendationRequest) -> Response:
-        return _json(answers.slate(body))
+    async def recommendations(body: RecommendationRequest) -> None: ...
 
     @api.post("/v1/rank", response_model=Ranking, summary="The caller's own candidates, ranked for one creator")
-    async def rank(body: RankRequest) -> Response:
-        return _json(answers.ranking(body))
+    async def rank(body: RankRequest) -> None: ...
 
+    @api.post("/v1/events", response_model=EventsAccepted, summary="Posts, counts and feedback, as they happen")
+    async def events(body: EventsRequest) -> None: ...
+
+
+def _route(api: FastAPI, answers: Answers[Any], exposition: Callable[[], bytes]) -> None:
     @api.get("/v1/trends", response_model=Trends, summary="What is rising")
     async def trends(
         kind: Kind | None = None,
@@ -87,33 +100,24 @@ def _route(api: FastAPI, answers: Answers) -> None:
     async def metrics(creator_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:
         return _json(answers.creator(creator_id))
 
+    @api.get("/metrics", response_class=Response, summary="Figures for Prometheus")
+    async def figures() -> Response:
+        return Response(await asyncio.to_thread(exposition), media_type=METRICS)
+
 
 def _handle_errors(api: FastAPI) -> None:
-    @api.middleware("http")
-    async def identify(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get(REQUEST_ID, "")
-        valid = 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable()
-        request.state.request_id = given if valid else uuid.uuid4().hex
-        try:
-            response = await call_next(request)
-        except Exception as error:  # whatever it was, the caller gets a request id to quote
-            log.error("request %s failed: %s", request.state.request_id, type(error).__name__, exc_info=error)
-            response = _problem(request, 500, ServingError.title, "an unexpected error; quote the request id")
-        response.headers[REQUEST_ID] = request.state.request_id
-        return response
-
     @api.exception_handler(ServingError)
     async def serving_error(request: Request, error: ServingError) -> Response:
-        return _problem(request, error.status, error.title, str(error))
+        return _problem(request, error.status, error.title, str(error), error.headers)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return _problem(request, 422, "Not a valid request", faults)
+        return _problem(request, 422, "Not a valid request", faults(error.errors()))
 
     @api.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        return _problem(request, error.status_code, str(error.detail), f"{request.method} {request.url.path}")
+        headers = dict(error.headers or {})
+        return _problem(request, error.status_code, str(error.detail), f"{request.method} {request.url.path}", headers)
 
 
 def _describe_problems(api: FastAPI) -> None:
@@ -131,10 +135,9 @@ def _describe_problems(api: FastAPI) -> None:
     api.openapi = described  # type: ignore[method-assign]
 
 
-def _problem(request: Request, status: int, title: str, detail: str) -> Response:
-    body = Problem(title=title, status=status, detail=detail, request_id=request.state.request_id)
-    return Response(orjson.dumps(body.model_dump()), status, media_type=PROBLEM)
+def _problem(request: Request, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(problem(request.scope, status, title, detail), status, headers, PROBLEM)
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
+def _json(answer: Any) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from configs import Settings
-from models.errors import ModelError
-from models.explain import Explainer
-from models.ranker import Ranker
+from features.event_log import EventLog
+from features.event_stores import open_event_log
+from features.patches import PatchLog, SqlitePatchLog
 from models.registry import CHAMPION
-from serving.errors import NotReady, ServingError
-from serving.hydrate import PackedStates
+from models.releases import Release, load_checked, released
+from serving.errors import NotReady
+from serving.hydrate import CreatorStore, PackedStates, RedisStates
+from serving.live import LiveMarket
 from serving.pipeline import Pipeline
 from serving.score import Model
-from serving.snapshot import current_version, load
-
-log = logging.getLogger(__name__)
+from serving.snapshot import load
 
 
 def serving_home(settings: Settings) -> Path:
@@ -32,29 +28,58 @@ def market_folder(settings: Settings) -> Path:
     return serving_home(settings) / "market"
 
 
-def creator_states(settings: Settings) -> PackedStates:
-    """The packed creator states."""
-    return PackedStates(serving_home(settings) / "creators.sqlite")
+def event_log(settings: Settings) -> EventLog:
+    """The log of events, and of what creators did lately.
+
+    Raises:
+        LogUnavailable: its file cannot be used.
+    """
+    return open_event_log(settings.home, settings.events, settings.trends.pool.original_titles)
 
 
-def released_version(settings: Settings) -> str:
-    """The version of the champion that was last released to serving.
+def creator_states(settings: Settings) -> CreatorStore:
+    """The packed creator states, with what creators did since."""
+    log = event_log(settings)
+    if settings.events.store == "redis":
+        from features.event_log_redis import RedisEventLog
+
+        assert isinstance(log, RedisEventLog)
+        return RedisStates(log)
+    return PackedStates(serving_home(settings) / "creators.sqlite", log.overlay)
+
+
+def patch_log(settings: Settings) -> PatchLog:
+    """The log of the market's changes."""
+    if settings.events.store == "redis":
+        from features.event_log_redis import RedisEventLog
+        from features.patches_redis import RedisPatchLog
+
+        log = event_log(settings)
+        assert isinstance(log, RedisEventLog)
+        return RedisPatchLog(log.client)
+    return SqlitePatchLog(serving_home(settings) / "live.sqlite")
+
+
+def live_market(settings: Settings) -> LiveMarket:
+    """What keeps a worker's market current: its `caught_up` for what was just loaded, its `follow` from then on."""
+    return LiveMarket(patch_log(settings), settings.trends)
+
+
+def released_champion(settings: Settings) -> Release:
+    """The champion that was last released to serving, where it lies.
 
     Raises:
         NotReady: none has been released.
     """
-    try:
-        return (settings.released_models / CHAMPION).read_text()
-    except FileNotFoundError:
-        raise NotReady("no champion has been released: run «harmonic train», or «harmonic up»") from None
+    release = released(settings.released_models, CHAMPION)
+    if release is None:
+        raise NotReady("no champion has been released: run «harmonic train», or «harmonic up»")
+    return release
 
 
 def has_model(settings: Settings) -> bool:
     """Whether a champion has been released to serving."""
-    try:
-        return bool(released_version(settings))
-    except NotReady:
-        return False
+    return released(settings.released_models, CHAMPION) is not None
 
 
 def released_model(settings: Settings) -> Model:
@@ -62,14 +87,10 @@ def released_model(settings: Settings) -> Model:
 
     Raises:
         NotReady: none has been released.
+        IncompatibleModel: it is not what was logged, see `models.releases.load_checked`.
     """
-    version = released_version(settings)
-    return model_of(version, Ranker.load(settings.released_models / version))
-
-
-def model_of(version: str, ranker: Ranker) -> Model:
-    """A ranker with what explaining it needs."""
-    return Model(version, ranker, Explainer.of(ranker))
+    release = released_champion(settings)
+    return Model.of(release.version, load_checked(release.folder))
 
 
 def pipeline(settings: Settings) -> Pipeline:
@@ -79,74 +100,9 @@ def pipeline(settings: Settings) -> Pipeline:
         NotReady: no market or no model is published.
     """
     snapshot = load(market_folder(settings), settings.trends)
-    return Pipeline(
+    return Pipeline.of(
         snapshot=snapshot,
         model=released_model(settings),
         states=creator_states(settings),
         settings=settings.serving,
     )
-
-
-class PipelineHolder:
-    """Keeps one pipeline over what is published, and makes a new one when that changes.
-
-    Args:
-        settings: gives the settings, when the first pipeline is made.
-    """
-
-    def __init__(self, settings: Callable[[], Settings]) -> None:
-        self._settings = settings
-        self._pipeline: Pipeline | None = None
-        self._trouble = ""
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a pipeline could be made."""
-        return self._pipeline is not None
-
-    def keep_fresh(self, every_seconds: float) -> None:
-        """Look for what is published now, and go on looking from a thread until the process ends.
-
-        While nothing has been published, or something is that cannot be read, what was there before stays.
-        """
-        self._try_refresh()
-        threading.Thread(target=self._watch, args=(every_seconds,), name="publications", daemon=True).start()
-
-    def _watch(self, every_seconds: float) -> None:
-        while True:
-            time.sleep(every_seconds)
-            self._try_refresh()
-
-    def _try_refresh(self) -> None:
-        try:
-            self.refresh()
-        except (ServingError, ModelError, OSError) as error:
-            if str(error) != self._trouble:
-                log.warning("%s", error)
-            self._trouble = str(error)
-        else:
-            self._trouble = ""
-
-    def refresh(self) -> None:
-        """Make a pipeline of what is published now, if that differs from the present one.
-
-        Raises:
-            NotReady: nothing has been published.
-        """
-        settings = self._settings()
-        published = (current_version(market_folder(settings)), released_version(settings))
-        if self._pipeline is None or published != (
-            self._pipeline.snapshot.version,
-            self._pipeline.model.version,
-        ):
-            self._pipeline = pipeline(settings)
-
-    def get(self) -> Pipeline:
-        """The present pipeline.
-
-        Raises:
-            NotReady: nothing was published when it was last looked for.
-        """
-        if self._pipeline is None:
-            raise NotReady("no market and model are published yet: run «harmonic up»")
-        return self._pipeline

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from configs import Settings
 from features.lake import Lake
-from features.materialize import known_by, write_features
+from features.materialize import known_by
 from features.store import FeatureRepository
-from models.moment import moment, offline
-from models.ranker import creator_terms
+from models.moment import moment, offline, write_moment
 from serving.hydrate import GivenStates
 from serving.pipeline import Pipeline
+from serving.present import probabilities
 from serving.schemas import RankQuery
 from serving.score import Model
-from serving.snapshot import TrendSnapshot
+from serving.snapshot import TrendSnapshot, forecasts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def score_all(pipeline: Pipeline, k: int, progress: Callable[[str, float], None]
         columns["rank"] += range(1, len(scored.rows) + 1)
         columns["trend_type"] += market.types[scored.rows].tolist()
         columns["trend_id"] += market.ids[scored.rows].tolist()
-        columns["score"] += model.ranker.calibration.probability(scored.raw, creator_terms(creator)).tolist()
+        columns["score"] += probabilities(pipeline, creator, scored).tolist()
         progress(f"{done + 1:,} creators", (done + 1) / len(ids))
     columns["model_version"] = [model.version] * len(columns["rank"])
     return pd.DataFrame(columns)
@@ -50,10 +50,10 @@ def score_all(pipeline: Pipeline, k: int, progress: Callable[[str, float], None]
 def pipeline_at(lake: Lake, features: FeatureRepository, model: Model, as_of: datetime, settings: Settings) -> Pipeline:
     """A pipeline over what was known at any instant, its features read through the point-in-time join."""
     past = known_by(lake, as_of, settings)
-    write_features(past, features, settings)
+    write_moment(lake, past, features, settings)
     then = moment(past, offline(features, as_of), settings)
-    return Pipeline(
-        snapshot=TrendSnapshot(f"{as_of:%Y%m%dT%H%M%S}", then.market),
+    return Pipeline.of(
+        snapshot=TrendSnapshot(f"{as_of:%Y%m%dT%H%M%S}", then.market, forecasts_of(then.trends)),
         model=model,
         states=GivenStates(then.creators),
         settings=settings.serving,

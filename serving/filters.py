@@ -6,22 +6,30 @@ import numpy as np
 
 from models.creator import Creator
 from models.market import Market
-from serving.schemas import Candidates, Filtered, RankQuery
+from models.panel import Bools
+from serving.schemas import Filtered, RankQuery
 
 
-def eligible(query: RankQuery, creator: Creator, market: Market, candidates: Candidates) -> Filtered:
-    """Drop generic trends, kinds not asked for, what the caller excludes, and what the creator has used already."""
-    rows = candidates.rows
-    used = [] if query.include_used else creator.rows_used(market)
+def eligible(query: RankQuery, creator: Creator, market: Market, candidates: Bools) -> Filtered:
+    """Drop generic trends, kinds not asked for, what the caller excludes, and what the creator has used or dismissed.
+
+    Args:
+        candidates: trends the query is about, shape (n,).
+    """
     excluded = [row for key in query.exclude if (row := market.row_of.get(key)) is not None]
     tests = {
-        "generic": ~market.recommendable[rows],
-        "kind": ~np.isin(market.types[rows], query.kinds),
-        "excluded": np.isin(rows, excluded),
-        "used": np.isin(rows, used),
+        "generic": candidates & ~market.recommendable,
+        "kind": candidates & ~market.of_kinds(query.kinds),
+        "excluded": _among(excluded, candidates),
+        "used": _among([] if query.include_used else creator.rows_used(market), candidates),
+        "dismissed": _among(creator.rows_dismissed(market), candidates),
     }
     dropped = np.logical_or.reduce(list(tests.values()))
-    return Filtered(
-        kept=Candidates(rows[~dropped], candidates.inputs),
-        removed={reason: rows[test] for reason, test in tests.items() if test.any()},
-    )
+    removed = {reason: rows for reason, test in tests.items() if len(rows := np.flatnonzero(test))}
+    return Filtered(candidates & ~dropped, removed)
+
+
+def _among(rows: list[int], candidates: Bools) -> Bools:
+    chosen = np.zeros(len(candidates), np.bool_)
+    chosen[rows] = candidates[rows]
+    return chosen

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from configs import Settings
@@ -17,7 +21,15 @@ from serving.assemble import creator_states
 from serving.errors import NotReady, PortTaken
 from serving.hydrate import most_active
 
+log = logging.getLogger(__name__)
+
 TARGET = "serving.service:Recommender"
+ROOT = Path(__file__).parents[1]
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 30.0
+"""A consumer that ran for so long is started again at once."""
+STOP_SECONDS = 15.0
 
 
 def command(host: str, port: int) -> list[str]:
@@ -34,6 +46,72 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "BENTOML_DO_NOT_TRACK": "true",
         "OMP_NUM_THREADS": "1",
     }
+
+
+class ConsumerProcess:
+    """A consumer of events beside the service: started again when it dies, each time a little later, until `stop`.
+
+    Args:
+        settings: of the project.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = environment(settings)
+        self._stopped = threading.Event()
+        self._process = self._start()
+        self._thread = threading.Thread(target=self._watch, name="consumer", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now, or ran last."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it after it has kept what it has in hand."""
+        self._stopped.set()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join(STOP_SECONDS)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-m", "harmonic", "consume", "--while-parent-lives"]
+        return subprocess.Popen(arguments, env=self._environment, cwd=ROOT, stdout=sys.stderr)
+
+    def _watch(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            code = self._process.wait()
+            if self._stopped.is_set():
+                return
+            was_healthy = time.monotonic() - began > HEALTHY_SECONDS
+            pause = FIRST_PAUSE_SECONDS if was_healthy else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            log.error("the consumer of events ended with code %s; starting it again in %.1f s", code, pause)
+            if self._stopped.wait(pause):
+                return
+            self._process = self._start()
+            if self._stopped.is_set():  # in between
+                self._process.terminate()
+
+
+def run(host: str, port: int, settings: Settings) -> int:
+    """The service with a consumer beside it, until it ends or is told to; returns its exit code."""
+    service = subprocess.Popen(command(host, port), env=environment(settings), cwd=ROOT)
+    consumer = ConsumerProcess(settings)
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())
+    try:
+        while True:
+            try:
+                return service.wait()
+            except KeyboardInterrupt:  # the terminal has told the service, too
+                continue
+    finally:
+        consumer.stop()
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from configs import ServingSettings
 from models.creator import Creator
-from models.interactions import Floats
-from models.pairs import trend_inputs
+from models.interactions import Ints
+from models.market import Market
+from models.prepared import PreparedRanker
 from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import CreatorStates, hydrate
@@ -17,6 +20,26 @@ from serving.schemas import RankQuery, Scored
 from serving.score import Model, score
 from serving.snapshot import TrendSnapshot
 
+Lap = Callable[[str], None]
+"""Called with the name of every stage that has just ended."""
+
+
+def untimed(stage: str) -> None:
+    """A lap that nobody takes the time of."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates for one creator, best first.
+
+    Attributes:
+        degraded: the creator could not be read, and was taken for somebody nobody knows.
+    """
+
+    creator: Creator
+    scored: Scored
+    degraded: bool
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -24,32 +47,61 @@ class Pipeline:
 
     Attributes:
         snapshot, model: the published market and the model that serves.
+        prepared: both together, with everything worked out that no request changes.
         states: where creators are read.
         settings: limits and rules of the slate.
     """
 
     snapshot: TrendSnapshot
     model: Model
+    prepared: PreparedRanker
     states: CreatorStates
     settings: ServingSettings
 
-    @cached_property
-    def of_trends(self) -> Floats:
-        """The trend side of the linear stage, the same for every request."""
-        return trend_inputs(self.snapshot.market)
+    @classmethod
+    def of(cls, snapshot: TrendSnapshot, model: Model, states: CreatorStates, settings: ServingSettings) -> Pipeline:
+        """Prepare a model for a market."""
+        prepared = PreparedRanker.of(model.ranker, snapshot.market, model.forest, settings.most_scored)
+        return cls(snapshot, model, prepared, states, settings)
+
+    def on(self, snapshot: TrendSnapshot) -> Pipeline:
+        """The same model on another picture of the market; cheap where only a few trends have changed."""
+        old, new = self.snapshot.market, snapshot.market
+        if old.generators is not new.generators or len(old) != len(new):
+            return Pipeline.of(snapshot, self.model, self.states, self.settings)
+        return replace(self, snapshot=snapshot, prepared=self.prepared.patched(new, _changed(old, new)))
 
     def recommend(self, query: RankQuery) -> tuple[Creator, Scored]:
         """The slate: the query's k best, diverse and without near-duplicates."""
-        market, ranker = self.snapshot.market, self.model.ranker
-        creator = hydrate(query, self.states)
-        pool = source(query, creator, market, self.of_trends)
-        allowed = eligible(query, creator, market, pool).kept
-        scored = score(ranker, market, creator, allowed, max(ranker.shortlist, 2 * query.k))
-        return creator, diversify(scored, market, query.k, self.settings.max_share_of_kind)
+        ranking = self.ranked(query)
+        return ranking.creator, self.slate(query, ranking.scored)
 
-    def rank(self, query: RankQuery) -> tuple[Creator, Scored]:
+    def ranked(self, query: RankQuery, lap: Lap = untimed) -> Ranking:
+        """The shortlist that a slate is made of, best first."""
+        market, ranker = self.snapshot.market, self.model.ranker
+        creator, degraded = hydrate(query, self.states)
+        lap("hydrate")
+        candidates = source(query, market)
+        lap("source")
+        allowed = eligible(query, creator, market, candidates).kept
+        lap("filter")
+        scored = score(self.prepared, creator, allowed, max(ranker.shortlist, 2 * query.k))
+        lap("score")
+        return Ranking(creator, scored, degraded)
+
+    def slate(self, query: RankQuery, scored: Scored, lap: Lap = untimed) -> Scored:
+        """The k places made of a shortlist."""
+        chosen = diversify(scored, self.snapshot.market, query.k, self.settings.max_share_of_kind)
+        lap("rerank")
+        return chosen
+
+    def rank(self, query: RankQuery) -> Ranking:
         """The caller's own candidates that are live, all of them, best first."""
-        market = self.snapshot.market
-        creator = hydrate(query, self.states)
-        pool = source(query, creator, market, self.of_trends)
-        return creator, score(self.model.ranker, market, creator, pool, len(pool.rows))
+        (creator, degraded), asked = hydrate(query, self.states), source(query, self.snapshot.market)
+        return Ranking(creator, score(self.prepared, creator, asked, int(asked.sum())), degraded)
+
+
+def _changed(old: Market, new: Market) -> Ints:
+    """Rows whose numbers differ."""
+    same = (old.numeric == new.numeric) | (np.isnan(old.numeric) & np.isnan(new.numeric))
+    return np.flatnonzero(~same.all(axis=1))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from configs import Settings
 from features.lake import Lake
-from features.materialize import known_by, write_features
+from features.materialize import known_by
 from features.store import FeatureRepository
-from models.forecaster import forecast_market
-from models.moment import moment, online
+from features.stream import Consumed, consumed_path
+from models.moment import moment, online, write_moment
 from serving.assemble import creator_states, market_folder
-from serving.snapshot import FORMAT, Forecasts, is_current, publish
+from serving.snapshot import FORMAT, is_current, publish
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
@@ -47,20 +47,20 @@ def materialize_and_publish(
     if is_current(market_folder(settings), version):
         return Published(version, as_of, None)
     progress("features", 0.1)
+    consumed = Consumed.read(consumed_path(settings.home))
     history = known_by(lake, as_of, settings)
-    write_features(history, features, settings)
+    write_moment(lake, history, features, settings)
     features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
     now = moment(history, online(features, as_of), settings)
-    progress("forecast", 0.85)
-    growth = forecast_market(lake, as_of, settings.forecast, keys=now.market.keys.tolist())
-    creator_states(settings).replace(now.creators.values(), as_of)
-    publish(market_folder(settings), version, now.trends, now.market, _by_text(growth))
+    creator_states(settings).replace(now.creators.values(), as_of, _place(consumed, as_of))
+    publish(market_folder(settings), version, now.trends, now.market)
     return Published(version, as_of, len(now.market))
 
 
-def _by_text(growth: Mapping[str, Mapping[int, Mapping[str, float]]]) -> Forecasts:
-    """Days ahead as text, as JSON has them."""
-    return {key: {str(days): values for days, values in by_days.items()} for key, by_days in growth.items()}
+def _place(consumed: Consumed, as_of: datetime) -> int:
+    """Up to which place of the event log the creators of an instant hold everything: none, of an earlier one."""
+    is_past = consumed.as_of is None or as_of < consumed.as_of
+    return 0 if is_past else min(consumed.places.values(), default=0)
 
 
 def _digest(fingerprint: str, settings: Settings) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from features.schemas import trend_key
 from models.interactions import Floats, Ints
+from models.panel import Bools
 
 Kind = Literal["sound", "hashtag"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
@@ -110,6 +111,7 @@ class Slate(Message):
     recommendation_id: str
     creator_id: str
     known_creator: bool
+    degraded: bool = Field(description="Something could not be read, and the slate was made without it")
     model: str
     market: str
     as_of: datetime
@@ -121,6 +123,7 @@ class Ranking(Message):
     """Answer of `POST /v1/rank`: every known candidate, best first, and those nothing is known of."""
 
     creator_id: str
+    degraded: bool = Field(description="Something could not be read, and the ranking was made without it")
     model: str
     as_of: datetime
     items: tuple[Item, ...]
@@ -194,42 +197,33 @@ class RankQuery:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Rows of the market in ascending order, and the linear stage's inputs of the whole market.
+class Filtered:
+    """What a filter kept, and the rows of the market that it removed for which reason.
 
     Attributes:
-        rows: shape (m,).
-        inputs: shape (n, len(INPUTS)).
+        kept: shape (n,).
     """
 
-    rows: Ints
-    inputs: Floats
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """What a filter kept, and what it removed for which reason."""
-
-    kept: Candidates
+    kept: Bools
     removed: Mapping[str, Ints]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Candidates with the features of the trees and their raw scores.
+    """Candidates with their raw scores.
 
     Attributes:
         rows: of the market, shape (m,).
-        features: shape (m, len(FEATURES)).
         raw: shape (m,).
-        usual: the linear inputs of all that competed, on average, shape (len(INPUTS),).
+        cross: what the trees see of creator and trend together, see `models.prepared.CROSS`, shape (m, c).
+        usual: the linear inputs of a recommendable trend, on average, shape (len(INPUTS),).
     """
 
     rows: Ints
-    features: Floats
     raw: Floats
+    cross: Floats
     usual: Floats
 
     def take(self, places: Ints) -> Scored:
         """The candidates on these places, in this order."""
-        return Scored(self.rows[places], self.features[places], self.raw[places], self.usual)
+        return Scored(self.rows[places], self.raw[places], self.cross[places], self.usual)

@@ -8,26 +8,30 @@ import numpy as np
 
 from models.creator import Creator
 from models.explain import Explainer
-from models.market import Market
+from models.masks import CompiledForest
+from models.panel import Bools
+from models.prepared import PreparedRanker, compiled_forest
 from models.ranker import Ranker
-from serving.schemas import Candidates, Scored
+from serving.schemas import Scored
 
 
 @dataclass(frozen=True)
 class Model:
-    """What scores: a ranker, its version, and what explains its scores."""
+    """What scores: a ranker, its version, what explains its scores, and its trees in the form that is fast."""
 
     version: str
     ranker: Ranker
     explainer: Explainer
+    forest: CompiledForest | None
+
+    @classmethod
+    def of(cls, version: str, ranker: Ranker) -> Model:
+        """Compile and explain a ranker."""
+        return cls(version, ranker, Explainer.of(ranker), compiled_forest(ranker))
 
 
-def score(ranker: Ranker, market: Market, creator: Creator, candidates: Candidates, most: int) -> Scored:
-    """The `most` best candidates by the linear stage with their final raw scores, best first, ties by row."""
-    mask = np.zeros(len(market), bool)
-    mask[candidates.rows] = True
-    chosen = ranker.best(market, creator, candidates.inputs, mask, most)
-    raw = ranker.score(chosen, threads=1)
-    usual = candidates.inputs[mask].mean(axis=0) if mask.any() else np.zeros(candidates.inputs.shape[1])
-    scored = Scored(chosen.rows, chosen.features, raw, usual)
-    return scored.take(np.lexsort((chosen.rows, -raw)))
+def score(prepared: PreparedRanker, creator: Creator, allowed: Bools, most: int) -> Scored:
+    """The `most` best of what is allowed by the linear stage with their final raw scores, best first, ties by row."""
+    picked = prepared.pick(creator, allowed, most)
+    raw = prepared.score(creator, picked)
+    return Scored(picked.rows, raw, picked.cross, picked.usual).take(np.lexsort((picked.rows, -raw)))

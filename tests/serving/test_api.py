@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 import configs
-from serving.answers import Answers
-from serving.api import create_api
-from serving.assemble import PipelineHolder
+from serving.holder import PipelineHolder
 from serving.pipeline import Pipeline
+from tests.serving.apis import HERE, app_of, client_of
 
 PROBLEM = "application/problem+json"
 RECOMMENDATIONS = "/v1/recommendations"
@@ -22,8 +22,13 @@ RANK = "/v1/rank"
 
 
 @pytest.fixture(scope="module")
-def client(served: Pipeline) -> Iterator[TestClient]:
-    with TestClient(create_api(Answers(lambda: served))) as client:
+def at(tmp_path_factory: pytest.TempPathFactory) -> configs.Settings:
+    return configs.load(home=tmp_path_factory.mktemp("api"))
+
+
+@pytest.fixture(scope="module")
+def client(served: Pipeline, at: configs.Settings) -> Iterator[TestClient]:
+    with client_of(lambda: served, at) as client:
         yield client
 
 
@@ -136,9 +141,9 @@ def test_ranking_only_unknown_candidates_is_an_empty_ranking(client: TestClient)
     assert answer["items"] == [] and len(answer["unknown"]) == 1
 
 
-def test_more_candidates_than_the_limit_are_refused(served: Pipeline, regular: str) -> None:
+def test_more_candidates_than_the_limit_are_refused(served: Pipeline, regular: str, at: configs.Settings) -> None:
     strict = dataclasses.replace(served, settings=served.settings.model_copy(update={"max_candidates": 3}))
-    with TestClient(create_api(Answers(lambda: strict))) as client:
+    with client_of(lambda: strict, at) as client:
         candidates = [{"kind": "hashtag", "id": f"t{n}"} for n in range(4)]
         body = problem(client.post(RANK, json={"creator_id": regular, "candidates": candidates}), 413)
         assert "4 candidates" in body["detail"] and "3" in body["detail"]
@@ -166,6 +171,28 @@ def test_one_trend_is_told_with_its_history(client: TestClient) -> None:
     assert sum(count for _, count in trend["daily_uses"][-7:]) == uses["uses_7d"]
 
 
+def test_a_trend_with_a_public_count_is_told_where_it_is_heading(client: TestClient, served: Pipeline) -> None:
+    market = served.snapshot.market
+    row = int(np.flatnonzero(np.isfinite(market.column("forecast_growth_7d")))[0])
+    trend = client.get(f"/v1/trends/{market.types[row]}/{market.ids[row]}").json()
+    assert list(trend["forecast"]) == ["1", "3", "7"]
+    for growth in trend["forecast"].values():
+        assert growth["lo80"] <= growth["growth"] <= growth["hi80"]
+    assert trend["forecast"]["7"]["growth"] == pytest.approx(np.expm1(market.column("forecast_growth_7d")[row]))
+    unknown = int(np.flatnonzero(np.isnan(market.column("forecast_growth_7d")))[0])
+    assert client.get(f"/v1/trends/{market.types[unknown]}/{market.ids[unknown]}").json()["forecast"] is None
+
+
+def test_a_stage_comes_with_how_often_its_promise_came_true(client: TestClient, served: Pipeline, regular: str) -> None:
+    rates = served.model.ranker.stage_hit_rates
+    assert rates and all(0 <= rate <= 1 for rate in rates.values())
+    items = recommend(client, regular, k=20)["items"]
+    trends = client.get("/v1/trends", params={"limit": 20}).json()["trends"]
+    for told in (*items, *trends):
+        assert told["stage_hit_rate"] == rates.get(told["stage"])
+    assert any(told["stage_hit_rate"] is not None for told in items)
+
+
 def test_a_hashtag_is_found_however_it_is_written(client: TestClient) -> None:
     name = client.get("/v1/trends", params={"kind": "hashtag", "limit": 1}).json()["trends"][0]["id"]
     assert client.get(f"/v1/trends/hashtag/{name.upper()}").json()["id"] == name
@@ -185,7 +212,7 @@ def test_a_creators_metrics_are_counts_with_units(client: TestClient, regular: s
         ("/v1/trends/hashtag/neverheardofit", "Unknown trend"),
         ("/v1/trends/sound/1%2F2", "Unknown trend"),
         ("/v1/creators/nobody/metrics", "Unknown creator"),
-        ("/v1/nowhere", "Not Found"),
+        ("/v1/nowhere", "Not found"),
     ],
 )
 def test_what_is_not_there_is_404(client: TestClient, path: str, title: str) -> None:
@@ -237,8 +264,8 @@ def test_malformed_json_is_422(client: TestClient, content: bytes) -> None:
     problem(client.post(RECOMMENDATIONS, content=content, headers={"content-type": "application/json"}), 422)
 
 
-def test_json_too_deep_to_parse_is_400(client: TestClient) -> None:
-    problem(client.post(RECOMMENDATIONS, content=b"[" * 5000, headers={"content-type": "application/json"}), 400)
+def test_json_too_deep_to_parse_is_422(client: TestClient) -> None:
+    problem(client.post(RECOMMENDATIONS, content=b"[" * 5000, headers={"content-type": "application/json"}), 422)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "image/png"])
@@ -266,16 +293,16 @@ def test_an_error_names_the_field_and_not_its_value(client: TestClient) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/trends", "/v1/trends/hashtag/a", "/v1/creators/a/metrics"])
 def test_before_anything_is_published_the_answer_is_503(settings: configs.Settings, path: str) -> None:
-    with TestClient(create_api(Answers(PipelineHolder(lambda: settings).get))) as client:
+    with client_of(PipelineHolder(lambda: settings).get, settings) as client:
         assert "harmonic up" in problem(client.get(path), 503)["detail"]
         problem(client.post(RECOMMENDATIONS, json={"creator_id": "anna"}), 503)
 
 
-def test_a_failure_inside_tells_the_caller_nothing_but_the_request_id() -> None:
+def test_a_failure_inside_tells_the_caller_nothing_but_the_request_id(at: configs.Settings) -> None:
     def broken() -> Pipeline:
         raise RuntimeError("the password is swordfish")
 
-    with TestClient(create_api(Answers(broken)), raise_server_exceptions=False) as client:
+    with client_of(broken, at) as client:
         response = client.post(RECOMMENDATIONS, json={"creator_id": "anna"}, headers={"X-Request-Id": "mine-7"})
         body = problem(response, 500)
         assert body["request_id"] == "mine-7" and "swordfish" not in response.text
@@ -297,13 +324,13 @@ def test_a_request_id_is_made_where_there_is_none_fit_to_echo(client: TestClient
     assert len(made) == 32 and made != given
 
 
-def test_requests_in_flight_keep_their_own_ids(served: Pipeline, regular: str) -> None:
-    assert all(asyncio.run(ask_at_once(served, regular, 30)))
+def test_requests_in_flight_keep_their_own_ids(served: Pipeline, at: configs.Settings, regular: str) -> None:
+    assert all(asyncio.run(ask_at_once(served, at, regular, 30)))
 
 
-async def ask_at_once(served: Pipeline, regular: str, requests: int) -> list[bool]:
-    transport = httpx.ASGITransport(create_api(Answers(lambda: served)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+async def ask_at_once(served: Pipeline, at: configs.Settings, regular: str, requests: int) -> list[bool]:
+    transport = httpx.ASGITransport(app_of(lambda: served, at), client=HERE)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
 
         async def ask(number: int) -> bool:
             response = await client.post(

@@ -11,10 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from features.event_log import Overlay
+from features.event_log_redis import RedisEventLog
 from models.creator import CREATOR_COLUMNS, Creator
-from serving.errors import UnknownCreator
-from serving.hydrate import GivenStates, PackedStates, hydrate, most_active, pack, unpack
+from serving.errors import StatesUnavailable, UnknownCreator
+from serving.hydrate import GivenStates, PackedStates, RedisStates, hydrate, most_active, pack, unpack
 from serving.schemas import RankQuery
+from tests.servers import RedisServer, redis_server
+
+__all__ = ["redis_server"]
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -111,13 +116,63 @@ def test_the_most_active_creator_has_the_most_posts_of_a_month(tmp_path: Path) -
 
 def test_a_known_creator_keeps_their_state_and_a_declared_region_wins() -> None:
     states = GivenStates({"anna": known("anna")})
-    assert hydrate(RankQuery("anna", 5), states).region == "DE"
-    there = hydrate(RankQuery("anna", 5, region="FR"), states)
+    assert hydrate(RankQuery("anna", 5), states)[0].region == "DE"
+    there, _ = hydrate(RankQuery("anna", 5, region="FR"), states)
     assert (there.region, there.known) == ("FR", True)
 
 
 def test_somebody_nobody_has_seen_is_a_newcomer_with_what_they_declare() -> None:
-    newcomer = hydrate(RankQuery("nobody", 5, region="VN", tags=("#Dance", "dance", " ")), GivenStates({}))
+    newcomer, _ = hydrate(RankQuery("nobody", 5, region="VN", tags=("#Dance", "dance", " ")), GivenStates({}))
     assert (newcomer.known, newcomer.region, newcomer.trend_keys) == (False, "VN", ("hashtag:dance",))
     assert np.isnan(newcomer.profile).all()
     assert np.linalg.norm(newcomer.taste) == pytest.approx(1)
+
+
+def test_a_late_write_of_an_early_state_changes_nothing(tmp_path: Path) -> None:
+    states = PackedStates(tmp_path / "creators.sqlite")
+    states.put([known("anna", "FR")], NOW, 7)
+    states.put([known("anna", "DE")], NOW, 6)
+    assert states.replace([known("anna", "DE"), known("ben")], NOW, 6) == 2
+    assert {name: states.get(name).region for name in states.ids()} == {"anna": "FR", "ben": "DE"}  # type: ignore[union-attr]
+    states.put([known("anna", "VN")], NOW, 7)
+    assert states.replace([], NOW, 7) == 0
+    assert list(states.ids()) == []
+
+
+def test_a_creators_own_latest_posts_and_words_are_seen_before_their_state_holds_them(tmp_path: Path) -> None:
+    did = {
+        "anna": Overlay(used=("sound:1",), adopted=("hashtag:x",), dismissed=("hashtag:y",), seq=3),
+        "new": Overlay(used=("hashtag:dance",), seq=4),
+    }
+    states = PackedStates(tmp_path / "creators.sqlite", did.get)
+    states.replace([known("anna"), known("ben")], NOW)
+    anna = states.get("anna")
+    assert anna is not None and anna.known
+    assert anna.trend_keys == ("hashtag:dance", "sound:1")
+    assert (anna.adopted, anna.dismissed) == (("hashtag:x",), ("hashtag:y",))
+    assert anna.taste.tobytes() == known("anna").taste.tobytes()
+    assert states.get("ben").dismissed == ()  # type: ignore[union-attr]
+    newcomer, _ = hydrate(RankQuery("new", 5, region="VN", tags=("beat",)), states)
+    assert (newcomer.known, newcomer.region) == (False, "VN")
+    assert newcomer.trend_keys == ("hashtag:beat", "hashtag:dance")
+    assert np.linalg.norm(newcomer.taste) == pytest.approx(1)
+
+
+def test_states_in_redis_are_read_with_the_overlay_at_once(redis_server: RedisServer) -> None:
+    events = RedisEventLog(f"redis://{redis_server.address.partition(',')[0]}", shards=3)
+    states = RedisStates(events)
+    states.put([known("anna", "FR")], NOW, 7)
+    assert states.replace([known("anna", "DE"), known("ben")], NOW, 6) == 2
+    assert states.get("anna").region == "FR"  # type: ignore[union-attr]
+    assert same(states.get("ben"), known("ben"))  # type: ignore[arg-type]
+    assert states.get("nobody") is None
+    assert {"anna", "ben"} <= set(states.ids())
+    events.close()
+
+
+def test_without_redis_the_store_says_so() -> None:
+    states = RedisStates(RedisEventLog("redis://127.0.0.1:1", timeout_seconds=0.1))
+    with pytest.raises(StatesUnavailable):
+        states.get("anna")
+    with pytest.raises(StatesUnavailable):
+        states.put([known("anna")], NOW, 1)

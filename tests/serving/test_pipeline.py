@@ -68,10 +68,10 @@ def test_the_same_query_gets_the_same_slate(served: Pipeline, regular: str) -> N
 
 def test_the_runner_is_its_stages_in_a_row(served: Pipeline, regular: str) -> None:
     query, market = RankQuery(regular, 10, ("hashtag",)), served.snapshot.market
-    creator = hydrate(query, served.states)
-    pool = source(query, creator, market, served.of_trends)
-    allowed = eligible(query, creator, market, pool).kept
-    scored = score(served.model.ranker, market, creator, allowed, 100)
+    creator, degraded = hydrate(query, served.states)
+    assert not degraded
+    allowed = eligible(query, creator, market, source(query, market)).kept
+    scored = score(served.prepared, creator, allowed, 100)
     best = [key for key, group in zip(market.keys[scored.rows], market.variant_group[scored.rows], strict=True)]
     assert keys(served, query) == best[:10]
 
@@ -141,7 +141,7 @@ def test_a_declared_region_reaches_the_features_of_a_newcomer(served: Pipeline) 
     creator, scored = served.recommend(RankQuery("newcomer", 10, region=region))
     assert creator.region == region
     elsewhere = served.recommend(RankQuery("newcomer", 10, region="ZZ"))[1]
-    assert not np.array_equal(scored.features, elsewhere.features, equal_nan=True)
+    assert not np.array_equal(scored.cross, elsewhere.cross, equal_nan=True)
 
 
 def test_unknown_tags_and_regions_change_nothing_for_a_newcomer(served: Pipeline) -> None:
@@ -156,13 +156,13 @@ def test_ranking_the_callers_candidates_keeps_every_live_one_generic_or_used(ser
     used = market.keys[creator.rows_used(market)[0]]
     fresh = keys(served, RankQuery(regular, 3))
     asked = (*fresh, generic, used, "sound:nobody-knows-it")
-    scored = served.rank(RankQuery(regular, 9, only=asked))[1]
+    scored = served.rank(RankQuery(regular, 9, only=asked)).scored
     assert {*market.keys[scored.rows]} == {*asked[:-1]}
     assert (np.diff(scored.raw) <= 0).all()
 
 
 def test_ranking_nothing_that_is_live_is_an_empty_answer(served: Pipeline, regular: str) -> None:
-    assert len(served.rank(RankQuery(regular, 1, only=("sound:gone",)))[1].rows) == 0
+    assert len(served.rank(RankQuery(regular, 1, only=("sound:gone",))).scored.rows) == 0
 
 
 def test_excluding_everything_is_an_empty_slate(served: Pipeline, regular: str) -> None:

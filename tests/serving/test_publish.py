@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from features.lake import Lake
-from features.materialize import known_by, latest_instant, write_features
+from features.materialize import known_by, latest_instant
 from features.store import FeatureRepository
-from models.moment import moment, offline
+from models.moment import moment, offline, write_moment
 from serving.assemble import market_folder
 from serving.publish import materialize_and_publish
 from serving.snapshot import load
@@ -29,7 +29,7 @@ def test_an_earlier_market_holds_nothing_of_the_later_one_that_is_online(world_h
     for instant in (now, earlier):
         materialize_and_publish(lake, features, instant, settings)
     past = known_by(lake, earlier, settings)
-    write_features(past, features, settings)
+    write_moment(lake, past, features, settings)
     then = moment(past, offline(features, earlier), settings).market
     published = load(market_folder(settings), settings.trends).market
     assert published.as_of == earlier

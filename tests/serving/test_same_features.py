@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ from features.history import History
 from features.lake import Lake
 from features.materialize import known_by
 from features.store import FeatureRepository
-from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
+from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY, TREND_FORECAST
 from models.creator import Creator
 from models.interactions import Floats
-from models.market import Market
+from models.market import FORECAST_COLUMNS, Market
 from models.moment import Moment, Read, moment, offline
 from models.pairs import FEATURES, INPUTS, allowed, linear_inputs, proposals, tree_features, trend_inputs
 from serving.pipeline import Pipeline
@@ -84,7 +84,7 @@ def differing(pipeline: Pipeline, training: Moment) -> list[str]:
     for ours, inputs in zip(creators, inputs_of_all(market, creators), strict=True):
         theirs = pipeline.states.get(ours.creator_id)
         assert theirs is not None
-        served = inputs_of_one(serving, pipeline.of_trends, theirs)
+        served = inputs_of_one(serving, pipeline.prepared.of_trends, theirs)
         names |= _columns(inputs, served, INPUTS)
         of_trees = features_of(pipeline, market, ours, inputs), features_of(pipeline, serving, theirs, served)
         names |= _columns(*of_trees, FEATURES)
@@ -110,6 +110,15 @@ def test_the_features_are_no_constants(served: Pipeline, trained_on: Moment) -> 
     assert [name for i, name in enumerate(INPUTS) if len(np.unique(inputs[:, :, i])) < 2] == []
 
 
+def test_trends_with_a_public_count_have_forecasts_and_others_have_none(trained_on: Moment) -> None:
+    counted = np.isfinite(trained_on.market.column("market_count"))
+    assert 0 < counted.sum() < len(counted)
+    for name in FORECAST_COLUMNS:
+        known = np.isfinite(trained_on.market.column(name))
+        assert not known[~counted].any() and known.sum() > 0.9 * counted.sum()
+        assert len(np.unique(trained_on.market.column(name)[known])) > 5
+
+
 def _plus_one_ulp(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame.assign(**{name: np.nextafter(frame[name], np.inf)})
 
@@ -122,6 +131,8 @@ PLANTED: list[tuple[str, str, Callable[[pd.DataFrame, str], pd.DataFrame], str]]
     (TREND_ACTIVITY, "uses_7d", _plus_one_ulp, "uses_7d"),
     (TREND_ACTIVITY, "last_used_at", lambda f, n: f.assign(**{n: f[n] - 3600}), "hours_since_last_use"),
     (TREND_ACTIVITY, "recent_adopters_5d", lambda f, n: f.assign(**{n: f[n] * 1.001}), "adopters"),
+    (TREND_FORECAST, "forecast_growth_3d", _plus_one_ulp, "forecast_growth_3d"),
+    (TREND_FORECAST, "forecast_high_7d", _plus_one_ulp, "forecast_width"),
     (CREATOR_PROFILE, "followers", _plus_one_ulp, "followers"),
     (CREATOR_PROFILE, "distinct_trends", lambda f, n: f.assign(**{n: f[n] + 1}), "walk_by_history"),
     (CREATOR_PROFILE, "region", lambda f, n: f.assign(**{n: "ZZ"}), "region_share"),
@@ -140,7 +151,7 @@ def test_a_difference_planted_in_one_store_is_found(
     change: Callable[[pd.DataFrame, str], pd.DataFrame],
     shows_in: str,
 ) -> None:
-    def read_differently(name: str, key: str, keys: list[str], names: list[str]) -> pd.DataFrame:
+    def read_differently(name: str, key: str, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
         frame = read(name, key, keys, names)
         return change(frame, column) if name == view else frame
 

@@ -57,6 +57,7 @@ def test_what_is_loaded_is_what_was_published_bit_for_bit(
     loaded = load(folder, trends)
     assert loaded.version == "one"
     assert same_bits(loaded.market, served.snapshot.market)
+    assert loaded.forecasts == served.snapshot.forecasts and 0 < len(loaded.forecasts) < len(loaded.market)
     for name, generator in served.snapshot.market.generators.items():
         for part, array in generator.arrays().items():
             assert loaded.market.generators[name].arrays()[part].tobytes() == array.tobytes()

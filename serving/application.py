@@ -1,0 +1,72 @@
+"""One serving process: everything that answers, watches and follows, wired together; nothing runs before `start`."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import cached_property
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from configs import Settings
+from features.event_log import EventLog
+from serving.answers import Answers
+from serving.api import create_api
+from serving.assemble import event_log, live_market
+from serving.guard import guarded
+from serving.intake import Intake
+from serving.live import LiveMarket
+from serving.operations import ObservedApp, Operations
+from serving.snapshot import TrendSnapshot
+
+
+class Application:
+    """The ASGI application of one worker.
+
+    Args:
+        settings: gives the settings, when the process starts.
+    """
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self.operations = Operations(settings, self._caught_up)
+
+    def start(self) -> None:
+        """Follow what is published and what happens; returns when the first model is warm, if there is one."""
+        self.operations.start()
+        holder = self.operations.holder
+        self._live.follow(lambda: holder.get().snapshot, holder.patch)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked through again
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests should come here."""
+        return self.operations.is_ready
+
+    def close(self) -> None:
+        """Write and send what waits."""
+        self._live.stop()
+        self.operations.close()
+        self._events.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        await self._layers(scope, receive, send)
+
+    @cached_property
+    def _layers(self) -> ASGIApp:
+        operations = self.operations
+        routes = create_api(Answers(operations), lambda: Intake(self._events), operations.telemetry.exposition)
+        return ObservedApp(guarded(routes, self._settings), operations)
+
+    @cached_property
+    def _events(self) -> EventLog:
+        return event_log(self._settings())
+
+    @cached_property
+    def _live(self) -> LiveMarket:
+        return live_market(self._settings())
+
+    def _caught_up(self, snapshot: TrendSnapshot) -> TrendSnapshot:
+        return self._live.caught_up(snapshot)

@@ -1,0 +1,167 @@
+"""Job: apply events as they come, keep them in the lake, tell Feast, and publish the whole market now and then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock, Timeout
+
+import configs
+from configs import Settings
+from features.errors import FeatureError, LogUnavailable
+from features.lake import Lake
+from features.stream import Consumer
+from models.creator import Creator
+from serving.assemble import creator_states, event_log, patch_log
+from serving.errors import ConsumerRuns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from features.store import FeatureRepository
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS: Final = 0.25
+AGAIN_SECONDS: Final = 1.0
+ROOT: Final = Path(__file__).parents[1]
+REPUBLISH: Final = "import sys; from serving.consume import republish; republish(sys.argv[1])"
+
+
+def consume(
+    settings: Settings,
+    stop: threading.Event,
+    told: Callable[[str], None] = log.info,
+    parent: int | None = None,
+) -> None:
+    """Consume events until `stop`; a log that does not answer is waited for.
+
+    Args:
+        settings: of the project.
+        stop: set to end after the events in hand are in the lake.
+        told: takes what is worth telling.
+        parent: the process without which it shall not go on.
+
+    Raises:
+        ConsumerRuns: another consumer works on this state folder.
+    """
+    if parent is not None:
+        threading.Thread(target=_watch_parent, args=(parent, stop), name="parent", daemon=True).start()
+    path = settings.home / "events" / "consumer.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            while not stop.is_set():
+                try:
+                    _Run(settings, told).until(stop)
+                except LogUnavailable as error:
+                    told(f"{error}; trying again")
+                    stop.wait(AGAIN_SECONDS)
+    except Timeout:
+        raise ConsumerRuns(f"another consumer works on {settings.home}: stop it first") from None
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    while os.getppid() == parent and not stop.wait(AGAIN_SECONDS):
+        pass
+    stop.set()
+
+
+class _Run:
+    """One consumer, from reading the lake until it ends or another process has written to the lake."""
+
+    def __init__(self, settings: Settings, told: Callable[[str], None]) -> None:
+        began = time.monotonic()
+        self._settings, self._told = settings, told
+        self._states = creator_states(settings)
+        self._log = event_log(settings)
+        lake = Lake(settings.home / "lake", settings.lake.memory_limit)
+        self._consumer = Consumer(self._log, lake, patch_log(settings), self._put, settings, lambda: datetime.now(UTC))
+        self._features: FeatureRepository | None = None
+        self._publisher: subprocess.Popen[bytes] | None = None
+        self._publish_due = time.monotonic() + settings.stream.publish_minutes * 60
+        self._push_due = time.monotonic() + settings.stream.push_seconds
+        self._ended = threading.Event()
+        self._trouble: Exception | None = None
+        told(f"consuming events as of {self._consumer.rolling.now:%Y-%m-%d %H:%M:%S} UTC; "
+             f"ready after {time.monotonic() - began:.1f} s")  # fmt: skip
+
+    def until(self, stop: threading.Event) -> None:
+        """Apply events until `stop`, or until the lake holds what this consumer has not seen."""
+        keeper = threading.Thread(target=self._keep, name="keeper")
+        keeper.start()
+        try:
+            while not stop.is_set() and not self._ended.is_set():
+                self._consumer.step(WAIT_SECONDS)
+                self._consumer.sweep_some()
+        finally:
+            self._ended.set()
+            keeper.join()
+            self._consumer.flush()
+            self._log.close()
+        if self._trouble:
+            raise self._trouble
+
+    def _put(self, frame: pd.DataFrame, as_of: datetime, through_seq: int) -> None:
+        self._states.put((Creator.from_row(row) for row in frame.to_dict("records")), as_of, through_seq)
+
+    def _keep(self) -> None:
+        """Off the path of events: the lake, Feast, old events, and publications."""
+        try:
+            while not self._ended.wait(self._settings.stream.flush_seconds):
+                self._consumer.flush()
+                if self._consumer.is_stale():
+                    self._told("another process has written to the lake: reading it again")
+                    self._ended.set()
+                if time.monotonic() > self._push_due:
+                    self._push()
+                if time.monotonic() > self._publish_due:
+                    self._publish()
+        except (FeatureError, OSError) as error:
+            self._trouble = error
+            self._ended.set()
+
+    def _push(self) -> None:
+        from features.store import FeatureRepository
+
+        changed = self._consumer.take_changed()
+        if changed and self._features is None:
+            self._features = FeatureRepository.open(self._settings)
+            self._features.apply()
+        for view, frame in changed.items():
+            assert self._features is not None
+            self._features.push(view, frame)
+        self._consumer.prune()
+        self._push_due = time.monotonic() + self._settings.stream.push_seconds
+
+    def _publish(self) -> None:
+        """In a process of its own: fitting generators takes seconds, and events shall not wait for it."""
+        if self._publisher is not None and self._publisher.poll() is None:
+            return
+        kept = self._consumer.kept_as_of
+        if kept is not None:
+            arguments = [sys.executable, "-c", REPUBLISH, kept.isoformat()]
+            environment = {**os.environ, "HARMONIC_HOME": str(self._settings.home), "OMP_NUM_THREADS": "1"}
+            self._publisher = subprocess.Popen(arguments, cwd=ROOT, env=environment)
+        self._publish_due = time.monotonic() + self._settings.stream.publish_minutes * 60
+
+
+def republish(as_of: str) -> None:
+    """Materialise and publish the market of an instant (ISO 8601)."""
+    from features.store import FeatureRepository
+    from serving.publish import materialize_and_publish
+
+    settings = configs.current()
+    features = FeatureRepository.open(settings)
+    features.apply()
+    lake = Lake(settings.home / "lake", settings.lake.memory_limit)
+    materialize_and_publish(lake, features, datetime.fromisoformat(as_of), settings)
