@@ -26,12 +26,17 @@ from pydantic import (
     model_validator,
 )
 
+from features.contract import (
+    EARLIEST,
+    LARGEST_COUNT,
+    LATEST,
+    LONGEST_ID,
+    SKEW,
+    TrendType,
+    normal_tag,
+    trend_key,
+)
 from features.errors import BadEvent
-from features.schemas import TrendType, trend_key
-from features.sources.columns import LARGEST, LONGEST_ID
-from features.sources.tags import normal_tag
-from features.sources.times import EARLIEST, LATEST
-from features.validate import SKEW
 
 LONGEST_TEXT: Final = 10_000
 """Characters of a description; TikTok allows 4,000."""
@@ -86,7 +91,7 @@ _Trimmed = Annotated[str, AfterValidator(_trimmed)]
 OptionalId = Annotated[Annotated[_Trimmed, Field(max_length=LONGEST_ID)] | None, AfterValidator(_blank_is_none)]
 Label = Annotated[Annotated[_Trimmed, Field(max_length=LONGEST_LABEL)] | None, AfterValidator(_blank_is_none)]
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Instant = Annotated[
     datetime,
@@ -270,7 +275,7 @@ def read_event(told: object, received_at: datetime) -> Event:
 
     Args:
         told: what a caller sent; anything at all.
-        received_at: when it came in (UTC); nothing can have happened later, but for `validate.SKEW`.
+        received_at: when it came in (UTC); nothing can have happened later, but for `contract.SKEW`.
 
     Raises:
         BadEvent: it breaks a rule; the message names each and never repeats a value.

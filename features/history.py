@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features.captions import said_words
+from features.contract import COUNTS, trend_key
 from features.errors import EmptyLake
-from features.schemas import COUNTS, trend_key
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from features.spec import FeatureSpec
 
@@ -47,6 +46,8 @@ def epoch_seconds(instants: Any) -> Seconds:
 
     Only whole microseconds count, so that a nanosecond clock and a microsecond clock give the same float.
     """
+    import pandas as pd
+
     micros = pd.to_datetime(pd.Series(instants), utc=True).astype("datetime64[us, UTC]")
     values = micros.to_numpy(dtype="datetime64[us]")
     return np.where(np.isnat(values), np.nan, values.astype(np.int64) / 1e6)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.background import Background
+from features.contract import COUNTS, trend_key
 from features.creators import Reach, creator_features, creator_histories
 from features.errors import EmptyLake
 from features.history import DAY, Floats, History, Ints, Strings, micros
@@ -24,7 +25,6 @@ from features.rolling_pairs import Pairs
 from features.rolling_parts import Touched, of_creators
 from features.rolling_posts import NewPost, Observed, Posts, grown, inserted, place_of, places_of, regions_of
 from features.rolling_words import Spoken
-from features.schemas import COUNTS, trend_key
 from features.trends import trend_features
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ class RollingHistory:
         part = replace(part, words=words, said_by=said_by, said=said)
         reach = Reach(self._pairs.reach(len(self._trends["key"]))[trends], self._pairs.creators())
         profiles = creator_features(part, reach)
-        return profiles.merge(creator_histories(part), on="creator_id", validate="1:1")
+        histories = creator_histories(part)  # of the same creators in the same order
+        return profiles.assign(**{name: histories[name] for name in histories.columns[1:]})
 
     def _background(self, history: History) -> Background:
         """As `Background.of`, from what is kept."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.captions import spoken_words
+from features.contract import COUNTS
 from features.errors import EmptyLake
 from features.history import History, Strings, load_history
 from features.rolling_keys import KnownKeys
-from features.schemas import COUNTS
 
 if TYPE_CHECKING:
     from configs import Settings

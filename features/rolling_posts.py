@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from features.contract import COUNTS
 from features.history import DAY, UNKNOWN_REGION, Floats, Ints, Strings
-from features.schemas import COUNTS
 
 NEVER: Final = np.iinfo(np.int64).min
 VIEWS: Final = COUNTS[0]

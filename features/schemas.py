@@ -6,16 +6,13 @@ Column names are TikTok's own. Ids are strings everywhere; all instants are UTC 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import pyarrow as pa
 
-TrendType = Literal["hashtag", "sound", "creator"]
-TREND_TYPES: Final[tuple[TrendType, ...]] = ("hashtag", "sound", "creator")
+from features.contract import COUNTS, CREATOR_COUNTS
 
 INSTANT: Final = pa.timestamp("us", tz="UTC")
-WORLDWIDE: Final = ""
-"""The region of a row that speaks of no single region."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,6 @@ class Table:
 def _columns(*fields: tuple[str, pa.DataType]) -> pa.Schema:
     return pa.schema([pa.field(name, kind) for name, kind in fields])
 
-
-COUNTS: Final = ("view_count", "like_count", "comment_count", "share_count", "favorites_count")
-"""The counts of one observation of a video."""
-
-CREATOR_COUNTS: Final = ("follower_count", "following_count", "likes_count", "video_count")
-"""The counts of one observation of a creator."""
 
 VIDEOS: Final = Table(
     name="videos",
@@ -116,8 +107,6 @@ FEEDBACK: Final = Table(
     order_by=("occurred_at", "event_id"),
 )
 
-FEEDBACK_KINDS: Final = ("impression", "click", "save", "adopt", "dismiss", "outcome")
-
 TABLES: Final[dict[str, Table]] = {
     table.name: table for table in (VIDEOS, VIDEO_METRICS, CREATOR_METRICS, TREND_SNAPSHOTS, FEEDBACK)
 }
@@ -131,14 +120,3 @@ OBSERVATION: Final = pa.schema(
     ]
 )
 """One row of a file of videos: the post, its counts, its creator's followers, its sound's uses, as of `observed_at`."""
-
-
-def trend_key(trend_type: str, trend_id: str) -> str:
-    """The one string that names a trend of any type: `hashtag:dance`, `sound:6812345`, `creator:zachking`."""
-    return f"{trend_type}:{trend_id}"
-
-
-def split_trend_key(key: str) -> tuple[str, str]:
-    """The type and id that `trend_key` joined; an id may hold colons itself."""
-    trend_type, _, trend_id = key.partition(":")
-    return trend_type, trend_id

@@ -11,21 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.contract import COUNTS, CREATOR_COUNTS, WORLDWIDE, normal_tag
 from features.merge import INPUT_ROW
-from features.schemas import (
-    COUNTS,
-    CREATOR_COUNTS,
-    CREATOR_METRICS,
-    FEEDBACK,
-    TREND_SNAPSHOTS,
-    VIDEO_METRICS,
-    VIDEOS,
-    WORLDWIDE,
-    Table,
-)
+from features.schemas import CREATOR_METRICS, FEEDBACK, TREND_SNAPSHOTS, VIDEO_METRICS, VIDEOS, Table
 from features.sources.faults import as_mask
 from features.sources.kinds import RowKind
-from features.sources.tags import normal_tag
 
 Columns = dict[str, pa.Array]
 """Columns of one length by name; `_row` is the number of the input row."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -25,18 +25,24 @@ from features.patches import PatchLog, TrendRows
 from features.rolling import RollingHistory
 from features.rolling_parts import Touched
 from features.schemas import FEEDBACK
+from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from configs import Settings
 
-SWEEP_ROWS: Final = 256
+SWEEP_ROWS: Final = 96
 """Trends whose rows are computed anew at once: short enough that events hardly wait for it."""
 IDLE_SECONDS: Final = 0.005
+SETTLE_SECONDS: Final = 0.15
+"""How long the rows of creators may wait for those of others: until then the overlays speak for them."""
 
 PutCreators = Callable[["pd.DataFrame", datetime, int], None]
 """Keeps the rows of `RollingHistory.creator_rows` as of an instant, which hold all events up to a place."""
+
+
+WriteLake = Callable[[Lake, Mapping[str, pa.Table]], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,12 @@ class Consumer:
         self._kept = Consumed.read(self._path)
         self._applied = {shard: self._place(shard) for shard in range(log.shards)}
         self._reached = self._kept
+        self._untold: list[dict[str, pa.Table]] = []
+        self._creators: set[str] = set()
+        self._authors: dict[int, set[str]] = {}
+        self._settle_due = 0.0
         self._pending: list[dict[str, pa.Table]] = []
-        self._changed: dict[str, pd.DataFrame] = {}
+        self._changed: dict[str, list[pd.DataFrame]] = {}
         self._mutex = threading.Lock()
         self._commit = lake.head().number
         self._sweep_after = ""
@@ -148,6 +158,7 @@ class Consumer:
             LogUnavailable: the log does not answer.
         """
         limit, until = self._settings.stream.batch_events, time.monotonic() + wait_seconds
+        until = min(until, self._settle_due) if self._untold else until
         while True:
             alone = self._log.shards == 1
             done = 0
@@ -157,6 +168,8 @@ class Consumer:
                     self._apply(shard, entries)
                     done += len(entries)
             if done or time.monotonic() >= until:
+                if not done or time.monotonic() >= self._settle_due:
+                    self.settle()
                 return done
             if not alone:
                 time.sleep(IDLE_SECONDS)
@@ -171,11 +184,28 @@ class Consumer:
         touched.creators |= {post.creator_id for post in posts}
         touched.trends |= {key for post in posts for _, key in marks(post, titles)}
         self._applied[shard] = entries[-1].seq
-        self._tell(touched, shard, {name for entry in entries if (name := creator_of(entry.event))})
+        self._tell(touched, shard)
+        self._authors.setdefault(shard, set()).update(
+            name for entry in entries if (name := creator_of(entry.event)) is not None
+        )
         others = {name: rows[name] for name in (FEEDBACK.name, QUARANTINE.name) if name in rows}
+        self._untold.append(accepted | others)
+
+    def settle(self) -> None:
+        """Bring the creators of all applied events up to date; then their overlays may go, and the lake comes next."""
+        self._settle_due = time.monotonic() + SETTLE_SECONDS
+        if not self._untold and not self._creators:
+            return
+        if self._creators and not self.rolling.is_empty:
+            self._put_creators(self._creators, self.rolling.now)
+        for shard, names in self._authors.items():
+            known = [name for name in names if not self.rolling.is_waiting(name)]
+            self._log.forget_through(self._applied[shard], known, shard)
+        self._creators, self._authors = set(), {}
         with self._mutex:
-            self._pending.append(accepted | others)
+            self._pending += self._untold
             self._reached = Consumed(dict(self._applied), self.rolling.now)
+        self._untold = []
 
     def _advance(self, videos: pa.Table | None) -> None:
         """Let time pass: as it does, or up to the latest post that is no prophecy."""
@@ -186,18 +216,15 @@ class Consumer:
             past = [created for created in videos["create_time"].to_pylist() if created <= now]
             self.rolling.advance(max(past, default=self.rolling.now))
 
-    def _tell(self, touched: Touched, shard: int, authors: Collection[str]) -> None:
-        """Bring everybody's view of what was touched up to date; then the overlays it stands for may go."""
-        now, through = self.rolling.now, self._applied[shard]
-        if not self.rolling.is_empty:
-            if touched.trends:
-                frame = self.rolling.trend_rows(touched.trends)
-                gone = sorted(touched.trends - set(frame["trend_key"]))
-                self._patches.append([TrendRows.of(frame, now, gone)], through)
-                self._remember("trend_activity", frame, now)
-            self._put_creators(touched.creators, now)
-        known = [name for name in authors if not self.rolling.is_waiting(name)]
-        self._log.forget_through(through, known, shard)
+    def _tell(self, touched: Touched, shard: int) -> None:
+        """Bring everybody's view of the trends that were touched up to date; creators follow with `settle`."""
+        now = self.rolling.now
+        if touched.trends and not self.rolling.is_empty:
+            frame = self.rolling.trend_rows(touched.trends)
+            gone = sorted(touched.trends - set(frame["trend_key"]))
+            self._patches.append([TrendRows.of(frame, now, gone)], self._applied[shard])
+            self._remember(TREND_ACTIVITY, frame, now)
+        self._creators |= touched.creators
 
     def _put_creators(self, names: Collection[str], now: datetime) -> None:
         """Each under the place of the shard that its own events are in."""
@@ -207,29 +234,30 @@ class Consumer:
         for shard, theirs in by_shard.items():
             frame = self.rolling.creator_rows(theirs)
             self._put(frame, now, self._applied[shard])
-            for view in ("creator_profile", "creator_history"):
+            for view in (CREATOR_PROFILE, CREATOR_HISTORY):
                 self._remember(view, frame, now)
 
     def _remember(self, view: str, frame: pd.DataFrame, now: datetime) -> None:
-        """For the next push; of several rows of a key the latest counts."""
-        import pandas as pd
-
-        key = "trend_key" if view == "trend_activity" else "creator_id"
+        """For the next push."""
         with self._mutex:
-            held = [self._changed[view]] if view in self._changed else []
-            both = pd.concat([*held, frame.assign(event_timestamp=now)], ignore_index=True)
-            self._changed[view] = both.drop_duplicates(key, keep="last")
+            self._changed.setdefault(view, []).append(frame.assign(event_timestamp=now))
 
     def take_changed(self) -> dict[str, pd.DataFrame]:
-        """View → the rows that changed since this was last asked, with `event_timestamp`: what Feast is told."""
+        """View → the latest of the rows that changed since this was last asked, with `event_timestamp`, for Feast."""
+        import pandas as pd
+
         with self._mutex:
             changed, self._changed = self._changed, {}
-        return changed
+        whole = {view: pd.concat(frames, ignore_index=True) for view, frames in changed.items()}
+        return {view: frame.drop_duplicates(frame.columns[0], keep="last") for view, frame in whole.items()}
 
-    def flush(self) -> int:
+    def flush(self, write: WriteLake | None = None) -> int:
         """Keep in the lake what was applied, then move the consumed place; returns how many batches.
 
         May be called from another thread than `step`. While another process writes to the lake, everything waits.
+
+        Args:
+            write: does the work of `write_lake`, maybe in another process.
         """
         with self._mutex:
             pending, self._pending = self._pending, []
@@ -239,23 +267,16 @@ class Consumer:
         names = sorted({name for batch in pending for name in batch})
         tables = {name: pa.concat_tables([_bare(batch[name]) for batch in pending if name in batch]) for name in names}
         try:
-            with self._lake.writer() as writer:
-                self._commit_own(writer, tables)
+            before, after = (write or write_lake)(self._lake, tables)
         except LakeBusy:
             with self._mutex:
                 self._pending = pending + self._pending
             return 0
+        if before == self._commit:  # else somebody else has written since: `is_stale`
+            self._commit = after
         reached.write(self._path)
         self._kept = reached
         return len(pending)
-
-    def _commit_own(self, writer: Any, tables: Mapping[str, pa.Table]) -> None:
-        before = self._lake.head().number
-        for name, rows in tables.items():
-            writer.stage(name, rows)
-        writer.commit()
-        if before == self._commit:  # else somebody else has written since: `is_stale`
-            self._commit = self._lake.head().number
 
     def is_stale(self) -> bool:
         """Whether another process has added to the lake: then only a new consumer knows everything."""
@@ -285,7 +306,7 @@ class Consumer:
         if self._settings.stream.clock == "wall":
             self.rolling.advance(self._clock())
         if touched := self.rolling.take_touched():  # a post was told before its time, which has come
-            self._tell(touched, 0, ())
+            self._tell(touched, 0)
         self._sweep()
         parts = len(self.rolling.live_keys()) // SWEEP_ROWS + 1
         self._sweep_due = time.monotonic() + self._settings.stream.refresh_seconds / parts
@@ -303,6 +324,20 @@ class Consumer:
             self._patches.mark_whole(self._sweep_first)
             self._sweep_first = None
         return is_last
+
+
+def write_lake(lake: Lake, tables: Mapping[str, pa.Table]) -> tuple[int, int]:
+    """Add rows to a lake; returns the number of its latest commit before and after.
+
+    Raises:
+        LakeBusy: another process is writing.
+    """
+    with lake.writer() as writer:
+        before = lake.head().number
+        for name, rows in tables.items():
+            writer.stage(name, rows)
+        writer.commit()
+        return before, lake.head().number
 
 
 def _bare(rows: pa.Table) -> pa.Table:

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.commits import QUARANTINE
+from features.contract import FEEDBACK_KINDS, SKEW, TREND_TYPES
 from features.merge import INPUT_ROW
-from features.schemas import FEEDBACK_KINDS, INSTANT, TREND_TYPES
+from features.schemas import INSTANT
 from features.sources.batches import RawBatch
 from features.sources.columns import as_count, as_id, as_label, as_real, as_text
 from features.sources.faults import Faults, as_mask
@@ -27,8 +28,6 @@ from features.sources.kinds import Role, RowKind
 from features.sources.tags import as_tags, tags_in
 from features.sources.times import as_instant
 from features.split import Columns, split
-
-SKEW: Final = timedelta(minutes=5)
 
 _CONVERTERS: Final[dict[Role, Callable[[pa.Array, str, Faults], pa.Array]]] = {
     "id": as_id,

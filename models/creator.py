@@ -9,14 +9,16 @@ from typing import Any, Final
 import numpy as np
 import scipy.sparse as sp
 
+from features.contract import trend_key
 from features.creators import PROFILE
-from features.schemas import trend_key
 from features.taste import TASTE_DIMENSIONS, directions
 from models.interactions import Floats, region_key
 from models.market import Market
 
 CREATOR_COLUMNS: Final = tuple(spec.name for spec in PROFILE)
 """The creator side of the ranker's features."""
+
+_AT: Final = {name: at for at, name in enumerate(CREATOR_COLUMNS)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Creator:
 
     def column(self, name: str) -> float:
         """One value of `profile`."""
-        return float(self.profile[CREATOR_COLUMNS.index(name)])
+        return float(self.profile[_AT[name]])
 
     def since(self, used: Iterable[str], adopted: Iterable[str], dismissed: Iterable[str]) -> Creator:
         """The creator after these trends, too; of somebody nobody has seen they stand for a history."""

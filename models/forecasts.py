@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from configs import ForecastSettings
+from features.contract import TREND_TYPES, trend_key
 from features.forecasts import FORECAST_FEATURES, HORIZONS_DAYS
 from features.lake import Lake
-from features.schemas import TREND_TYPES, trend_key
 from features.store import FeatureRepository
 from features.views import TREND_FORECAST
 from models.forecaster import GrowthForecaster, taught_by
@@ -37,7 +37,9 @@ def write_forecasts(
     import pandas as pd
 
     known = forecast_market(lake, as_of, settings, keys=keys)
-    rows = pd.DataFrame({"trend_key": list(keys)}).merge(known, on="trend_key", how="left", validate="one_to_one")
+    rows = pd.DataFrame({"trend_key": pd.Series(list(keys), dtype=object)}).merge(
+        known, on="trend_key", how="left", validate="one_to_one"
+    )
     features.write(TREND_FORECAST, rows, as_of)
     return len(known)
 

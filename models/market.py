@@ -36,6 +36,8 @@ TREND_COLUMNS: Final = (
 )
 """The trend side of the ranker's features; the recency depends on the instant of the request."""
 
+_AT: Final = {name: at for at, name in enumerate(TREND_COLUMNS)}
+
 
 @dataclass(frozen=True)
 class Market:
@@ -98,7 +100,7 @@ class Market:
 
     def column(self, name: str) -> Floats:
         """One column of `numeric`, shape (n,)."""
-        return np.asarray(self.numeric[:, TREND_COLUMNS.index(name)])
+        return np.asarray(self.numeric[:, _AT[name]])
 
     @classmethod
     def from_frame(

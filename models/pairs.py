@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -167,11 +168,16 @@ def region_share(market: Market, region: str) -> Floats:
 
 def knowledge(creator: Creator) -> float:
     """How much is known of a creator, about −2.5 to 2.5; nothing known of a newcomer is neutral."""
-    return float(np.nan_to_num(np.log1p(creator.column("distinct_trends")) - 2.5))
+    known = creator.column("distinct_trends")
+    return 0.0 if math.isnan(known) else math.log1p(known) - 2.5
 
 
 def sound_lean(creator: Creator) -> float:
     """Log odds of the uses that are named sounds, drawn towards a quarter where little is known, plus 1."""
-    uses = np.nan_to_num(creator.column("uses_per_post") * creator.column("posts_known"))
-    share = (np.nan_to_num(creator.column("sound_uses")) + 1) / (uses + 4)
-    return float(np.log(share / (1 - share)) + 1)
+    uses = _or_none(creator.column("uses_per_post") * creator.column("posts_known"))
+    share = (_or_none(creator.column("sound_uses")) + 1) / (uses + 4)
+    return math.log(share / (1 - share)) + 1
+
+
+def _or_none(count: float) -> float:
+    return 0.0 if math.isnan(count) else count

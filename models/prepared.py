@@ -65,6 +65,20 @@ class Picked:
 
 
 @dataclass(frozen=True)
+class OfRegion:
+    """What a creator's region says of every trend.
+
+    Attributes:
+        match, share: `region_match` and `region_share`, shape (n,).
+        usual: the match of a recommendable trend, on average.
+    """
+
+    match: Floats
+    share: Floats
+    usual: float
+
+
+@dataclass(frozen=True)
 class PreparedRanker:
     """Ranks all trends of a market for one creator; the figures of `Ranker.best` and `Ranker.score` to 1e-9.
 
@@ -117,14 +131,21 @@ class PreparedRanker:
         return _mean(self.of_trends.T, self.market.recommendable)
 
     @cached_property
-    def _of_regions(self) -> dict[str, tuple[Floats, Floats]]:
+    def usual_sounds(self) -> float:
+        """The share of sounds among the recommendable trends."""
+        return float(_mean(self.sounds[None, :], self.market.recommendable)[0])
+
+    @cached_property
+    def _of_regions(self) -> dict[str, OfRegion]:
         return {}
 
-    def of_region(self, region: str) -> tuple[Floats, Floats]:
-        """`region_match` and `region_share` of every trend, shape (n,) each; kept for the next request."""
+    def of_region(self, region: str) -> OfRegion:
+        """What a region changes; kept for the next request."""
         known = region if region in self.market.region_codes else ""
         if known not in self._of_regions:
-            self._of_regions[known] = region_match(self.market, known), region_share(self.market, known)
+            match = region_match(self.market, known)
+            usual = float(_mean(match[None, :], self.market.recommendable)[0])
+            self._of_regions[known] = OfRegion(match, region_share(self.market, known), usual)
         return self._of_regions[known]
 
     def pick(self, creator: Creator, allowed: Bools, most: int) -> Picked:
@@ -140,8 +161,8 @@ class PreparedRanker:
         rows, inputs = self.proposers.inputs(creator, self.head)
         every = slice(None) if rows is None else rows
         weights, known, lean = self.ranker.weights, knowledge(creator), sound_lean(creator)
-        match, share = self.of_region(creator.region)
-        columns = np.stack([self.sounds[every], self.of_trends[every, _ADOPTERS], match[every]])
+        region = self.of_region(creator.region)
+        columns = np.stack([self.sounds[every], self.of_trends[every, _ADOPTERS], region.match[every]])
         amounts = weights[[_HABIT, _ADOPTERS_BY_HISTORY, _REGION]] * [lean, known, 1.0]
         of_generators = weights[: len(GENERATORS)].copy()
         of_generators[_WALK] += weights[_WALK_BY_HISTORY] * known
@@ -155,10 +176,10 @@ class PreparedRanker:
         pairs[:, _HABIT] = self.sounds[at] * lean
         pairs[:, _WALK_BY_HISTORY] = pairs[:, _WALK] * known
         pairs[:, _ADOPTERS_BY_HISTORY] = self.of_trends[at, _ADOPTERS] * known
-        pairs[:, _REGION] = match[at]
+        pairs[:, _REGION] = region.match[at]
         gap = creator.column("followers") - self.followers[at]
-        cross = np.column_stack([pairs, share[at], gap, np.maximum(stage_one, -30), _places(stage_one)])
-        return Picked(at, stage_one, cross, self._usual(inputs, every, known, lean, match))
+        cross = np.column_stack([pairs, region.share[at], gap, np.maximum(stage_one, -30), _places(stage_one)])
+        return Picked(at, stage_one, cross, self._usual(inputs, every, known, lean, region))
 
     def score(self, creator: Creator, picked: Picked) -> Floats:
         """Raw scores of what was picked, shape (m,)."""
@@ -190,7 +211,7 @@ class PreparedRanker:
 
     def ready(self) -> PreparedRanker:
         """Itself, with what the first request would have to work out for all."""
-        _ = self.base, self.head, self.usual_of_trends, self.sounds, self.followers
+        _ = self.base, self.head, self.usual_of_trends, self.sounds, self.usual_sounds, self.followers
         return self
 
     @cached_property
@@ -203,14 +224,14 @@ class PreparedRanker:
         """Median followers of a trend's creators, shape (n,)."""
         return self.market.column("median_followers")
 
-    def _usual(self, inputs: Floats, every: slice | Ints, known: float, lean: float, match: Floats) -> Floats:
+    def _usual(self, inputs: Floats, every: slice | Ints, known: float, lean: float, region: OfRegion) -> Floats:
         recommendable = self.market.recommendable[every]
         usual = np.empty(len(INPUTS))
         usual[: len(GENERATORS)] = _mean(inputs, recommendable)
-        usual[_HABIT] = _mean(self.sounds[None, :], self.market.recommendable)[0] * lean
+        usual[_HABIT] = self.usual_sounds * lean
         usual[_WALK_BY_HISTORY] = usual[_WALK] * known
         usual[_ADOPTERS_BY_HISTORY] = self.usual_of_trends[_ADOPTERS] * known
-        usual[_REGION] = _mean(match[None, :], self.market.recommendable)[0]
+        usual[_REGION] = region.usual
         usual[_PAIRS:] = self.usual_of_trends
         return usual
 

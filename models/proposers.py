@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from models.candidates import GENERATORS, OF_HISTORY
 from models.creator import Creator, is_blank, word_columns
-from models.generators import Clustered, ItemToItem, Latent
+from models.generators import Clustered, Generator, ItemToItem, Latent
 from models.interactions import Floats, Ints
 from models.market import Market
 from models.pairs import OFFSET
@@ -26,8 +27,10 @@ class Proposers:
         market: whose generators they are.
         indptr, indices, data: rows of the sparse ones, one after another, generator × vocabulary + word.
         sparse: places of the sparse ones.
-        latent: place → vectors of the vocabulary (v, d) and of the market (d, n).
-        clustered: place → the generator, and the inputs of every cluster, shape (g + 1, n).
+        latent: place → space, and vectors of the market, shape (d, n).
+        clustered: place → space, centres (d, g) with their squared lengths (g,), and the inputs of every cluster,
+            shape (g + 1, n).
+        spaces: vectors of the vocabulary, shape (v, d) each; generators that have the same share one.
         everybody: inputs of `OF_HISTORY` for who used nothing, shape (len(OF_HISTORY), n).
     """
 
@@ -36,8 +39,9 @@ class Proposers:
     indices: npt.NDArray[Any]
     data: Floats
     sparse: Ints
-    latent: dict[int, tuple[Floats, Floats]]
-    clustered: dict[int, tuple[Clustered, Floats]]
+    latent: dict[int, tuple[int, Floats]]
+    clustered: dict[int, tuple[int, Floats, Floats, Floats]]
+    spaces: tuple[Floats, ...]
     everybody: Floats
 
     @classmethod
@@ -47,6 +51,7 @@ class Proposers:
         sparse = [(at, g.matrix) for at, g in enumerate(fitted) if isinstance(g, ItemToItem)]
         starts = np.cumsum([0, *(matrix.nnz for _, matrix in sparse)])
         ends = [matrix.indptr[1:] + start for (_, matrix), start in zip(sparse, starts[:-1], strict=True)]
+        spaces, space_of = _spaces(fitted)
         recommendable = market.recommendable
         return cls(
             market=market,
@@ -54,10 +59,18 @@ class Proposers:
             indices=np.concatenate([matrix.indices for _, matrix in sparse]).astype(np.int32),
             data=np.concatenate([matrix.data for _, matrix in sparse]),
             sparse=np.array([at for at, _ in sparse]),
-            latent={at: (g.words, g.market) for at, g in enumerate(fitted) if isinstance(g, Latent)},
+            latent={at: (space_of[at], g.market) for at, g in enumerate(fitted) if isinstance(g, Latent)},
             clustered={
-                at: (g, _inputs(g.shares, recommendable)) for at, g in enumerate(fitted) if isinstance(g, Clustered)
+                at: (
+                    space_of[at],
+                    np.ascontiguousarray(g.centres.T),
+                    (g.centres**2).sum(axis=1),
+                    _inputs(g.shares, recommendable),
+                )
+                for at, g in enumerate(fitted)
+                if isinstance(g, Clustered)
             },
+            spaces=spaces,
             everybody=_inputs(np.stack([market.for_everybody[name] for name in OF_HISTORY]), recommendable),
         )
 
@@ -88,22 +101,39 @@ class Proposers:
         return rows, inputs
 
     def _dense_inputs(self, words: Ints, rows: Ints | None, recommendable: Bools, inputs: Floats) -> None:
-        from models.stage_kernels import along, squash
+        from models.stage_kernels import project, squash
 
-        for at, (of_words, of_market) in self.latent.items():
+        vectors = [_unit(space, words) for space in self.spaces]
+        for at, (space, of_market) in self.latent.items():
             towards = np.zeros((1, inputs.shape[1]))
-            along(_unit(of_words, words), of_market if rows is None else of_market[:, rows], towards[0])
-            squash(towards, recommendable, OFFSET, np.array([at]), inputs)
-        for at, (generator, of_clusters) in self.clustered.items():
-            own = of_clusters[generator.group(_unit(generator.words, words)[None, :])[0]]
-            inputs[at] = own if rows is None else own[rows]
+            project(vectors[space], of_market if rows is None else of_market[:, rows], towards[0])
+            squash(np.maximum(towards, 0), recommendable, OFFSET, np.array([at]), inputs)
+        for at, (space, centres, lengths, of_clusters) in self.clustered.items():
+            along = np.zeros(len(lengths))
+            project(vectors[space], centres, along)
+            group = int(np.argmin(lengths - 2 * along)) if vectors[space].any() else len(lengths)
+            inputs[at] = of_clusters[group] if rows is None else of_clusters[group][rows]
+
+
+def _spaces(fitted: Sequence[Generator]) -> tuple[tuple[Floats, ...], dict[int, int]]:
+    """The different vectors of the vocabulary, and which of them each generator has."""
+    spaces: list[Floats] = []
+    space_of = {}
+    for at, generator in enumerate(fitted):
+        if isinstance(generator, Latent | Clustered):
+            same = [i for i, space in enumerate(spaces) if np.array_equal(space, generator.words)]
+            space_of[at] = same[0] if same else len(spaces)
+            if not same:
+                spaces.append(generator.words)
+    return tuple(spaces), space_of
 
 
 def _unit(vectors: Floats, words: Ints) -> Floats:
-    """The unit vector of a history, added in the order of its words as scipy does, shape (d,)."""
+    """The unit vector of a history, shape (d,)."""
+    from models.stage_kernels import place
+
     total = np.zeros(vectors.shape[1])
-    for word in words:
-        total += vectors[word]
+    place(words, vectors, total)
     return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9))
 
 

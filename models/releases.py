@@ -16,8 +16,8 @@ import numpy as np
 
 from models.errors import BrokenRelease, IncompatibleModel
 from models.interactions import Floats
-from models.masks import CompiledForest
 from models.pairs import FEATURES, INPUTS
+from models.prepared import compiled_forest
 from models.ranker import Ranker
 
 EXAMPLES: Final = "examples.npz"
@@ -56,12 +56,12 @@ class LoggedPredictions:
     @classmethod
     def of(cls, ranker: Ranker, rows: Floats) -> LoggedPredictions:
         """Ask a ranker about real rows, shape (m, len(FEATURES)), and about rows drawn around its own splits."""
-        return cls._asked(ranker, np.concatenate([rows, _drawn(ranker, DRAWN)]))
+        features = np.concatenate([rows, _drawn(ranker, DRAWN)])
+        return cls._asked(ranker, features, ranker.correction(features, threads=1))
 
     @classmethod
-    def _asked(cls, ranker: Ranker, features: Floats) -> LoggedPredictions:
+    def _asked(cls, ranker: Ranker, features: Floats, correction: Floats) -> LoggedPredictions:
         linear = features[:, _INPUTS_AT : _INPUTS_AT + len(INPUTS)] @ ranker.weights
-        correction = ranker.correction(features, threads=1)
         terms = np.zeros(len(ranker.calibration.pace))
         return cls(features, linear, correction, ranker.calibration.probability(linear + correction, terms))
 
@@ -85,22 +85,23 @@ class LoggedPredictions:
             raise BrokenRelease(f"model {folder.name}: its example predictions cannot be read ({error})") from None
 
     def check(self, ranker: Ranker, folder: Path) -> None:
-        """Make sure that a ranker says today what it said then.
+        """Make sure that a ranker, its trees compiled as they serve, says today what it said then.
 
         Raises:
             BrokenRelease: it says something else, or something that is no number.
         """
-        today = self._asked(ranker, self.features)
+        today = self._asked(ranker, self.features, self._correction(ranker))
         for name in ("linear", "correction", "probability"):
             self.compare(name, getattr(today, name), folder)
 
-    def check_compiled(self, forest: CompiledForest, ranker: Ranker, folder: Path) -> None:
-        """Make sure that the compiled trees say what LightGBM said then; raises as `check` does."""
+    def _correction(self, ranker: Ranker) -> Floats:
+        forest = compiled_forest(ranker)
+        if forest is None:
+            return ranker.correction(self.features, threads=1)
         trend, creator, cross = (self.features[:, forest.columns(side)] for side in ("trend", "creator", "cross"))
-        prepared = forest.prepare(trend)
-        rows = np.arange(len(trend))
+        prepared, rows = forest.prepare(trend), np.arange(len(trend))
         scores = [prepared.score(creator[row], rows[row : row + 1], cross[row : row + 1])[0] for row in rows]
-        self.compare("correction", ranker.trust * np.array(scores), folder)
+        return np.asarray(ranker.trust * np.array(scores))
 
     def compare(self, name: str, today: Floats, folder: Path) -> None:
         """Compare one column with what is predicted now, shape (m,); raises as `check` does."""
@@ -155,8 +156,6 @@ def load_checked(folder: Path) -> Ranker:
         logged.check(ranker, folder)
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenRelease(f"model {folder.name} cannot be used: {error}") from None
-    except _lightgbm_error() as error:
-        raise BrokenRelease(f"model {folder.name}: LightGBM cannot read its trees ({error})") from None
     return ranker
 
 
@@ -282,8 +281,3 @@ def _thresholds(ranker: Ranker) -> Iterator[tuple[int, Floats]]:
                 nodes += [node["left_child"], node["right_child"]]
     return ((feature, np.array(sorted(found[feature]))) for feature in sorted(found))
 
-
-def _lightgbm_error() -> type[Exception]:
-    from lightgbm.basic import LightGBMError
-
-    return LightGBMError  # type: ignore[no-any-return]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from models.ranker import Ranker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ServedRanker(PythonModel):  # type: ignore[misc]
@@ -26,3 +29,18 @@ class ServedRanker(PythonModel):  # type: ignore[misc]
 
 
 set_model(ServedRanker())
+
+
+def save_pyfunc(booster: Any, example: pd.DataFrame, folder: Path) -> None:
+    """Write a `lightgbm.Booster` as MLflow does, with the signature of a few rows of its features."""
+    import mlflow
+
+    signature = mlflow.models.infer_signature(example, booster.predict(example.to_numpy()))
+    mlflow.lightgbm.save_model(booster, folder, signature=signature, pip_requirements=[])
+
+
+def load_pyfunc(folder: Path) -> Any:
+    """What `save_pyfunc` wrote, as `mlflow.pyfunc`: `predict` takes a frame of the features."""
+    import mlflow
+
+    return mlflow.pyfunc.load_model(str(folder))

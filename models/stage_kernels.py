@@ -39,21 +39,32 @@ def propose(
 
 
 @compiled
-def along(vector: Floats, market: Floats, out: Floats) -> None:
-    """max(vector · market, 0), added in the order of the dimensions.
+def place(words: Ints, vectors: Floats, out: Floats) -> None:
+    """The sum of a history's vectors, added in the order of its words.
+
+    Args:
+        vectors: of the vocabulary, shape (v, d).
+        out: written, shape (d,), zeros before.
+    """
+    for word in words:
+        for j in range(len(out)):
+            out[j] += vectors[word, j]
+
+
+@compiled
+def project(vector: Floats, table: Floats, out: Floats) -> None:
+    """vector · table, added in the order of the dimensions as scipy's product does.
 
     Args:
         vector: shape (d,).
-        market: shape (d, n).
+        table: shape (d, n).
         out: written, shape (n,), zeros before.
     """
     for j in range(len(vector)):
         weight = vector[j]
         if weight != 0.0:
             for i in range(len(out)):
-                out[i] += weight * market[j, i]
-    for i in range(len(out)):
-        out[i] = max(out[i], 0.0)
+                out[i] += weight * table[j, i]
 
 
 @compiled

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from features.schemas import split_trend_key
+from features.contract import split_trend_key
 from models.interactions import Floats, Ints
 from models.pairs import region_share
 from serving import present
@@ -40,7 +40,12 @@ class Turns(Protocol[T]):
         ...
 
     def explored(self, turn: T, recommendation_id: str, slate: Ints, ranked: Ints, raw: Floats) -> tuple[Ints, Floats]:
-        """Places in `ranked` of what is shown, and with which propensity each."""
+        """Places in `ranked` of what is shown, and with which propensity each.
+
+        Args:
+            slate: places in `ranked`, best first, shape (k,).
+            ranked, raw: rows of the shortlist and their scores, best first, shape (m,).
+        """
         ...
 
     def record(
@@ -71,8 +76,7 @@ class Alone:
         self, turn: OneTurn, recommendation_id: str, slate: Ints, ranked: Ints, raw: Floats
     ) -> tuple[Ints, Floats]:
         """See `Turns.explored`."""
-        at = {row: place for place, row in enumerate(ranked.tolist())}
-        return np.array([at[row] for row in slate.tolist()], np.int64), np.ones(len(slate))
+        return slate, np.ones(len(slate))
 
     def record(
         self, turn: OneTurn, query: RankQuery, recommendation_id: str, rows: Ints, scores: Floats, propensities: Floats
@@ -104,8 +108,9 @@ class Answers(Generic[T]):
             include_used=request.include_used,
         )
         ranking = pipeline.ranked(query, lap)
-        slate, ranked, recommendation_id = pipeline.slate(query, ranking.scored, lap), ranking.scored, uuid.uuid4().hex
-        places, chances = self._turns.explored(turn, recommendation_id, slate.rows, ranked.rows, ranked.raw)
+        ranked, recommendation_id = ranking.scored, uuid.uuid4().hex
+        slate = pipeline.slate(query, ranked, lap)
+        places, chances = self._turns.explored(turn, recommendation_id, slate, ranked.rows, ranked.raw)
         shown = ranked.take(places)
         items = present.items(shown, ranking.creator, pipeline, settings.reasons)
         scores = np.array([item["score"] for item in items])

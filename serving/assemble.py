@@ -99,7 +99,7 @@ def pipeline(settings: Settings) -> Pipeline:
     Raises:
         NotReady: no market or no model is published.
     """
-    snapshot = load(market_folder(settings), settings.trends)
+    snapshot = load(market_folder(settings))
     return Pipeline.of(
         snapshot=snapshot,
         model=released_model(settings),

@@ -148,7 +148,7 @@ def freshness(
 def _running(settings: Settings, told: Progress) -> Iterator[Stage]:
     if not has_model(settings):
         raise NotReady("there is nothing to serve yet: run «harmonic up --once» first")
-    market = load(market_folder(settings), settings.trends).market
+    market = load(market_folder(settings)).market
     wanted = market.recommendable & (market.types == "hashtag")
     with tempfile.TemporaryDirectory(prefix="harmonic-freshness-") as folder:
         home = Path(folder) / "home"

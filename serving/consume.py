@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +22,7 @@ import configs
 from configs import Settings
 from features.errors import FeatureError, LogUnavailable
 from features.lake import Lake
-from features.stream import Consumer
+from features.stream import Consumer, write_lake
 from models.creator import Creator
 from serving.assemble import creator_states, event_log, patch_log
 from serving.errors import ConsumerRuns
@@ -86,10 +89,15 @@ class _Run:
         self._log = event_log(settings)
         lake = Lake(settings.home / "lake", settings.lake.memory_limit)
         self._consumer = Consumer(self._log, lake, patch_log(settings), self._put, settings, lambda: datetime.now(UTC))
-        self._features: FeatureRepository | None = None
+        self._aside, self._feast = (
+            ProcessPoolExecutor(1, get_context("spawn"), _begin_aside, (os.getpid(),)) for _ in range(2)
+        )
+        self._pushing: Future[None] | None = None
         self._publisher: subprocess.Popen[bytes] | None = None
         self._publish_due = time.monotonic() + settings.stream.publish_minutes * 60
         self._push_due = time.monotonic() + settings.stream.push_seconds
+        gc.collect()
+        gc.freeze()  # the history is large and stays: looking through it again and again would hold up events
         self._ended = threading.Event()
         self._trouble: Exception | None = None
         told(f"consuming events as of {self._consumer.rolling.now:%Y-%m-%d %H:%M:%S} UTC; "
@@ -106,7 +114,10 @@ class _Run:
         finally:
             self._ended.set()
             keeper.join()
+            self._consumer.settle()
             self._consumer.flush()
+            self._aside.shutdown(cancel_futures=True)
+            self._feast.shutdown(cancel_futures=True)
             self._log.close()
         if self._trouble:
             raise self._trouble
@@ -118,7 +129,7 @@ class _Run:
         """Off the path of events: the lake, Feast, old events, and publications."""
         try:
             while not self._ended.wait(self._settings.stream.flush_seconds):
-                self._consumer.flush()
+                self._consumer.flush(lambda *work: self._aside.submit(write_lake, *work).result())
                 if self._consumer.is_stale():
                     self._told("another process has written to the lake: reading it again")
                     self._ended.set()
@@ -131,15 +142,12 @@ class _Run:
             self._ended.set()
 
     def _push(self) -> None:
-        from features.store import FeatureRepository
-
-        changed = self._consumer.take_changed()
-        if changed and self._features is None:
-            self._features = FeatureRepository.open(self._settings)
-            self._features.apply()
-        for view, frame in changed.items():
-            assert self._features is not None
-            self._features.push(view, frame)
+        if self._pushing is not None:
+            if not self._pushing.done():
+                return
+            self._pushing.result()
+        if changed := self._consumer.take_changed():
+            self._pushing = self._feast.submit(push, self._settings.home, changed)
         self._consumer.prune()
         self._push_due = time.monotonic() + self._settings.stream.push_seconds
 
@@ -155,6 +163,32 @@ class _Run:
         self._publish_due = time.monotonic() + self._settings.stream.publish_minutes * 60
 
 
+def _begin_aside(parent: int) -> None:
+    """In a process beside the consumer: behind whatever answers requests, and not without its parent."""
+    os.nice(10)
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(AGAIN_SECONDS)
+    os._exit(1)
+
+
+_stores: dict[Path, FeatureRepository] = {}
+
+
+def push(home: Path, changed: Mapping[str, pd.DataFrame]) -> None:
+    """Bring changed rows online in Feast; in a process that goes on with the store it has opened."""
+    from features.store import FeatureRepository
+
+    if home not in _stores:
+        _stores[home] = FeatureRepository.open(configs.load(home=home))
+        _stores[home].apply()
+    for view, frame in changed.items():
+        _stores[home].push(view, frame)
+
+
 def republish(as_of: str) -> None:
     """Materialise and publish the market of an instant (ISO 8601)."""
     from features.store import FeatureRepository
@@ -164,4 +198,4 @@ def republish(as_of: str) -> None:
     features = FeatureRepository.open(settings)
     features.apply()
     lake = Lake(settings.home / "lake", settings.lake.memory_limit)
-    materialize_and_publish(lake, features, datetime.fromisoformat(as_of), settings)
+    materialize_and_publish(lake, features, datetime.fromisoformat(as_of), settings, pinned=False)

@@ -18,7 +18,8 @@ ServingError            500
 ├── UnknownKey          404  no API key of that id
 ├── OpenService         403  a service for everybody, without having to say who one is
 ├── ConsumerRuns        503  another consumer of events works on this state folder
-└── PortTaken           503  another program listens where the service would
+├── PortTaken           503  another program listens where the service would
+└── BenchmarkFault      500  a benchmark could not be run, or what it measured is not worth telling
 """
 
 from __future__ import annotations
@@ -176,3 +177,9 @@ class PortTaken(ServingError):
 
     status = 503
     title = "Port taken"
+
+
+class BenchmarkFault(ServingError):
+    """A benchmark could not be run, or what it measured is not worth telling; only the command line meets it."""
+
+    title = "The benchmark failed"

@@ -18,7 +18,7 @@ import numpy as np
 from configs import Settings
 from models.errors import IncompatibleModel, ModelError
 from models.registry import CHALLENGER, CHAMPION
-from models.releases import LoggedPredictions, Release, load_checked, point, released
+from models.releases import Release, load_checked, point, released
 from serving.assemble import creator_states, market_folder, released_champion
 from serving.errors import NotReady, ServingError
 from serving.experiment import Arm
@@ -215,7 +215,7 @@ class PipelineHolder:
     def _snapshot(self, settings: Settings, market: str) -> TrendSnapshot:
         if self._traffic is not None and market == self._market:
             return self._traffic.champion.snapshot
-        return self._live(load(market_folder(settings), settings.trends))
+        return self._live(load(market_folder(settings)))
 
     def _admit(self, settings: Settings, release: Release, snapshot: TrendSnapshot, market: str) -> Pipeline | None:
         """A pipeline that was tried out: of the release, else of what served before, else of what was good once."""
@@ -321,11 +321,7 @@ class PipelineHolder:
 
 
 def _loaded(release: Release) -> Model:
-    ranker = load_checked(release.folder)
-    model = Model.of(release.version, ranker)
-    if model.forest is not None:
-        LoggedPredictions.load(release.folder).check_compiled(model.forest, ranker, release.folder)
-    return model
+    return Model.of(release.version, load_checked(release.folder))
 
 
 def warm_up(pipeline: Pipeline, creators: int, budget_seconds: float) -> float:

@@ -61,10 +61,10 @@ class HotRoutes:
             status, kind, answer = 422, PROBLEM, problem(scope, 422, "Not a valid request", told)
         if seen is not None:
             seen.watch.stage("serialise")
-        told = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         length = (b"content-length", str(len(answer)).encode())
         await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), length, *told]}
+            {"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), length, *more]}
         )
         await send({"type": "http.response.body", "body": answer})
 

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from features.schemas import FEEDBACK, split_trend_key
+from features.contract import split_trend_key
 from models.interactions import Floats, Ints
 from models.market import Market
 from models.releases import FEATURES_VERSION
@@ -237,6 +237,8 @@ def ingest_impressions(folder: Path, lake: Lake, most: int = 64) -> int:
         LakeBusy: another process kept writing.
     """
     import pyarrow as pa
+
+    from features.schemas import FEEDBACK
 
     seal_orphans(folder)
     paths = sorted(folder.glob(f"*{SEALED}"))[:most]

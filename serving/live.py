@@ -97,7 +97,12 @@ def place_of(snapshot: TrendSnapshot) -> int:
 
 
 def with_patches(snapshot: TrendSnapshot, patches: Iterable[Patch], settings: TrendSettings) -> TrendSnapshot:
-    """A snapshot with patches in it, in their order; those from before it was published are passed over."""
+    """A snapshot with patches in it, in their order; those from before it was published are passed over.
+
+    A pinned one stays as it is.
+    """
+    if snapshot.pinned:
+        return snapshot
     market, seq, changed = snapshot.market, place_of(snapshot), np.zeros(0, np.int64)
     published_at = market.as_of if seq == 0 else None
     for patch in patches:

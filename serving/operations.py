@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from time import monotonic, perf_counter, time
 from typing import Any, Final
 
+import numpy as np
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs import Settings
@@ -159,8 +160,12 @@ class Operations:
         self, turn: Turn, recommendation_id: str, slate: Ints, ranked: Ints, raw: Floats
     ) -> tuple[Ints, Floats]:
         """Places in `ranked` of what is shown, and propensities; see `Exploration.slate`."""
+        if not self.exploration.chance:
+            return slate, np.ones(len(slate))
         share = turn.pipeline.settings.max_share_of_kind
-        return self.exploration.slate(recommendation_id, slate, ranked, raw, turn.pipeline.snapshot.market, share)
+        return self.exploration.slate(
+            recommendation_id, ranked[slate], ranked, raw, turn.pipeline.snapshot.market, share
+        )
 
     def record(
         self, turn: Turn, query: RankQuery, recommendation_id: str, rows: Ints, scores: Floats,

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from configs import ServingSettings
 from models.creator import Creator
 from models.interactions import Ints
-from models.market import Market
 from models.prepared import PreparedRanker
 from serving.candidates import source
 from serving.filters import eligible
@@ -67,14 +64,14 @@ class Pipeline:
     def on(self, snapshot: TrendSnapshot) -> Pipeline:
         """The same model on another picture of the market; cheap where only a few trends have changed."""
         old, new = self.snapshot.market, snapshot.market
-        if old.generators is not new.generators or len(old) != len(new):
+        if snapshot.parent != self.snapshot.version or len(old) != len(new):
             return Pipeline.of(snapshot, self.model, self.states, self.settings)
-        return replace(self, snapshot=snapshot, prepared=self.prepared.patched(new, _changed(old, new)))
+        return replace(self, snapshot=snapshot, prepared=self.prepared.patched(new, snapshot.changed))
 
     def recommend(self, query: RankQuery) -> tuple[Creator, Scored]:
         """The slate: the query's k best, diverse and without near-duplicates."""
         ranking = self.ranked(query)
-        return ranking.creator, self.slate(query, ranking.scored)
+        return ranking.creator, ranking.scored.take(self.slate(query, ranking.scored))
 
     def ranked(self, query: RankQuery, lap: Lap = untimed) -> Ranking:
         """The shortlist that a slate is made of, best first."""
@@ -89,8 +86,8 @@ class Pipeline:
         lap("score")
         return Ranking(creator, scored, degraded)
 
-    def slate(self, query: RankQuery, scored: Scored, lap: Lap = untimed) -> Scored:
-        """The k places made of a shortlist."""
+    def slate(self, query: RankQuery, scored: Scored, lap: Lap = untimed) -> Ints:
+        """Places in a shortlist of what stands on the slate, best first, shape (≤ k,)."""
         chosen = diversify(scored, self.snapshot.market, query.k, self.settings.max_share_of_kind)
         lap("rerank")
         return chosen
@@ -99,9 +96,3 @@ class Pipeline:
         """The caller's own candidates that are live, all of them, best first."""
         (creator, degraded), asked = hydrate(query, self.states), source(query, self.snapshot.market)
         return Ranking(creator, score(self.prepared, creator, asked, int(asked.sum())), degraded)
-
-
-def _changed(old: Market, new: Market) -> Ints:
-    """Rows whose numbers differ."""
-    same = (old.numeric == new.numeric) | (np.isnan(old.numeric) & np.isnan(new.numeric))
-    return np.flatnonzero(~same.all(axis=1))

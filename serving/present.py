@@ -76,16 +76,15 @@ def probabilities(pipeline: Pipeline, creator: Creator, scored: Scored) -> Float
 
 def trend_evidence(market: Market, rows: Ints, names: Sequence[str]) -> list[list[Json]]:
     """The named features of some trends, those that are known, row by row."""
-    told = [(_told(name, market.as_of), UNITS[name].startswith(LOGARITHM)) for name in names]
-    columns = np.array([TREND_COLUMNS.index(name) for name in names])
-    values = market.numeric[rows[:, None], columns].tolist()
+    told = [_told(name, market.as_of) for name in names]
+    values = market.numeric[rows[:, None], np.array([TREND_COLUMNS.index(name) for name in names])]
+    for at, name in enumerate(names):
+        if UNITS[name].startswith(LOGARITHM):
+            values[:, at] = np.round(np.expm1(values[:, at]), 1)
+    rounded, known = np.round(values, 6).tolist(), (~np.isnan(values)).tolist()
     return [
-        [
-            {**about, "value": _value(value, is_logarithm)}
-            for value, (about, is_logarithm) in zip(row, told, strict=True)
-            if not math.isnan(value)
-        ]
-        for row in values
+        [{**about, "value": value} for about, value, is_known in zip(told, row, here, strict=True) if is_known]
+        for row, here in zip(rounded, known, strict=True)
     ]
 
 

@@ -9,12 +9,13 @@ from datetime import datetime
 
 from configs import Settings
 from features.lake import Lake
-from features.materialize import known_by
+from features.materialize import known_by, latest_instant
 from features.store import FeatureRepository
 from features.stream import Consumed, consumed_path
 from models.moment import moment, online, write_moment
 from serving.assemble import creator_states, market_folder
-from serving.snapshot import FORMAT, is_current, publish
+from serving.errors import NotReady
+from serving.snapshot import FORMAT, TrendSnapshot, forecasts_of, is_current, publish
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole job that is done."""
@@ -41,19 +42,36 @@ def materialize_and_publish(
     as_of: datetime,
     settings: Settings,
     progress: Progress = lambda *_: None,
+    pinned: bool | None = None,
 ) -> Published:
-    """Compute the features of an instant, offline and online, and publish them, unless that has been done already."""
+    """Compute the features of an instant, offline and online, and publish them, unless that has been done already.
+
+    Args:
+        lake, features, as_of, settings: what to compute, and where it is kept.
+        progress: told now and then.
+        pinned: whether events leave the published market as it is; so it is, where not given, of an instant before
+            the latest post.
+    """
     version = f"{as_of:%Y%m%dT%H%M%S}-{_digest(lake.fingerprint(), settings)}"
     if is_current(market_folder(settings), version):
         return Published(version, as_of, None)
     progress("features", 0.1)
+    latest = latest_instant(lake)
     consumed = Consumed.read(consumed_path(settings.home))
     history = known_by(lake, as_of, settings)
     write_moment(lake, history, features, settings)
     features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
     now = moment(history, online(features, as_of), settings)
+    if not len(now.market):
+        pool = settings.trends.pool
+        raise NotReady(
+            f"no trend was used by {pool.min_creators} creators in the {pool.window_days} days before "
+            f"{as_of:%Y-%m-%d %H:%M} UTC: ingest newer posts, or choose an earlier --as-of"
+        )
     creator_states(settings).replace(now.creators.values(), as_of, _place(consumed, as_of))
-    publish(market_folder(settings), version, now.trends, now.market)
+    is_pinned = as_of < latest if pinned is None else pinned
+    made = TrendSnapshot(version, now.market, forecasts_of(now.trends), pinned=is_pinned)
+    publish(market_folder(settings), made)
     return Published(version, as_of, len(now.market))
 
 

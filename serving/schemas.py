@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from features.schemas import trend_key
+from features.contract import trend_key
 from models.interactions import Floats, Ints
 from models.panel import Bools
 

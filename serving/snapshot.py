@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import orjson
 
-from configs import TrendSettings
 from features.forecasts import HORIZONS_DAYS
 from models.candidates import GENERATORS
 from models.generators import restore
@@ -27,11 +26,14 @@ if TYPE_CHECKING:
 Forecasts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 CURRENT: Final = "current"
-TRENDS: Final = "trends.arrow"
+NUMBERS: Final = "trends.npz"
 ARRAYS: Final = "generators.npz"
 ABOUT: Final = "about.json"
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Of what is written; raised with every change, so that no process reads what another version of it wrote."""
+
+_TEXTS: Final = ("keys", "types", "ids", "names", "authors", "stages")
+_NUMBERS: Final = ("numeric", "taste", "region_shares", "daily_uses", "recommendable", "variant_group")
 
 KEPT: Final = 3
 """How many published snapshots stay on disk, so that a reader of the one before is not cut off."""
@@ -47,6 +49,7 @@ class TrendSnapshot:
         forecasts: trend key → days ahead → growth with its 80 % interval, as shares; where public counts are known.
         parent: the version that this one was patched from, empty where it was published.
         changed: the rows that are not as they were in `parent`, ascending.
+        pinned: it shows a past instant on purpose, and is not brought up to date.
     """
 
     version: str
@@ -54,6 +57,7 @@ class TrendSnapshot:
     forecasts: Forecasts = field(default_factory=dict)
     parent: str = ""
     changed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    pinned: bool = False
 
 
 def forecasts_of(frame: pd.DataFrame) -> Forecasts:
@@ -71,25 +75,28 @@ def forecasts_of(frame: pd.DataFrame) -> Forecasts:
     return found
 
 
-def publish(folder: Path, version: str, frame: pd.DataFrame, market: Market) -> None:
+def publish(folder: Path, snapshot: TrendSnapshot) -> None:
     """Write a snapshot beside the present one, then point to it; a reader sees the old or the new, never half.
 
     Args:
         folder: where snapshots live.
-        version: its name, e.g. of the data it was made from.
-        frame: rows of the trends out of the online store, their forecasts among them.
-        market: what was made of them.
+        snapshot: what to write under its version; `parent` and `changed` are not kept.
     """
-    import pyarrow as pa
-    from pyarrow import feather
-
+    version, market = snapshot.version, snapshot.market
     folder.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(dir=folder, prefix="."))
-    feather.write_feather(pa.Table.from_pandas(frame, preserve_index=False), staged / TRENDS, compression="lz4")
     arrays = {f"{name}.{part}": a for name, g in market.generators.items() for part, a in g.arrays().items()}
     np.savez(staged / ARRAYS, allow_pickle=False, **arrays)
+    np.savez(staged / NUMBERS, allow_pickle=False, **{name: getattr(market, name) for name in _NUMBERS})
+    texts = {name: getattr(market, name).tolist() for name in _TEXTS}
     about: dict[str, Any] = {"format": FORMAT, "as_of": market.as_of.isoformat(), "words": sorted(market.word_of)}
-    (staged / ABOUT).write_text(json.dumps(about))
+    about |= {
+        "texts": texts,
+        "regions": market.region_codes,
+        "forecasts": snapshot.forecasts,
+        "pinned": snapshot.pinned,
+    }
+    (staged / ABOUT).write_bytes(orjson.dumps(about))
     target = folder / version
     if target.exists():
         target.rename(folder / f".{version}.{os.getpid()}.old")
@@ -120,28 +127,37 @@ def is_current(folder: Path, version: str) -> bool:
         return False
 
 
-def load(folder: Path, settings: TrendSettings) -> TrendSnapshot:
+def load(folder: Path) -> TrendSnapshot:
     """The published snapshot.
 
     Raises:
         NotReady: nothing has been published, or only what another version of this program wrote.
     """
-    from pyarrow import feather
-
     version = current_version(folder)
-    about = json.loads((folder / version / ABOUT).read_text())
+    about = orjson.loads((folder / version / ABOUT).read_bytes())
     if about.get("format") != FORMAT:
         raise NotReady(f"market {version} was published by another version of this program: run «harmonic materialize»")
-    with np.load(folder / version / ARRAYS, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = _arrays(folder / version / ARRAYS)
     generators = {
         name: restore({part.partition(".")[2]: a for part, a in arrays.items() if part.startswith(f"{name}.")})
         for name in GENERATORS
     }
-    frame = feather.read_feather(folder / version / TRENDS, memory_map=False)
-    as_of = datetime.fromisoformat(about["as_of"])
-    market = Market.from_frame(frame, as_of, np.array(about["words"], object), generators, settings)
-    return TrendSnapshot(version, market, forecasts_of(frame))
+    texts = {name: np.array(column, object) for name, column in about["texts"].items()}
+    market = Market(
+        as_of=datetime.fromisoformat(about["as_of"]),
+        **texts,
+        **_arrays(folder / version / NUMBERS),
+        region_codes=tuple(about["regions"]),
+        generators=generators,
+        row_of={key: row for row, key in enumerate(texts["keys"])},
+        word_of={key: column for column, key in enumerate(about["words"])},
+    )
+    return TrendSnapshot(version, market, about["forecasts"], pinned=about["pinned"])
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def _forget(folder: Path, present: str) -> None:

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.contract import LARGEST_COUNT, LONGEST_ID
 from features.sources.faults import Faults, as_mask
 
-LONGEST_ID: Final = 256
-LARGEST: Final = 2**63 - 1
 _NUMBER: Final = r"^[+-]?\d+(\.0*)?$"
 
 
@@ -109,7 +108,7 @@ def _utf8(raw: bytes | None) -> str | None:
 def _in_range(array: pa.Array, name: str, faults: Faults) -> pa.Array:
     if array.type != pa.uint64():
         return array.cast(pa.int64())
-    over = as_mask(pc.greater(array, pa.scalar(LARGEST, pa.uint64())))
+    over = as_mask(pc.greater(array, pa.scalar(LARGEST_COUNT, pa.uint64())))
     faults.add(over, f"{name} is too large")
     return pc.if_else(pa.array(~over), array, None).cast(pa.int64())
 
@@ -152,7 +151,7 @@ def _odd_count(text: str) -> tuple[int | None, str | None]:
         return None, "is too large"
     digits = text.lstrip("+-").isdecimal()
     whole = int(text) if digits else int(number)
-    if abs(whole) > LARGEST:
+    if abs(whole) > LARGEST_COUNT:
         return None, "is too large"
     return (whole, None) if digits or whole == number else (None, "is not a whole number")
 

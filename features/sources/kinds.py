@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from features.schemas import COUNTS, CREATOR_COUNTS
+from features.contract import COUNTS, CREATOR_COUNTS
 
 Role = Literal["id", "text", "label", "count", "instant", "tags", "real", "unused"]
 """What a column holds: an id or a short name, free text, a title, a whole number that is not negative, a

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.schemas import trend_key
+from features.contract import trend_key
 from features.sources.simulated_counts import platform_counts
 from features.sources.simulated_population import PAST_DAYS, REGIONS, Floats, stages
 from features.sources.simulated_tables import instants

@@ -48,10 +48,12 @@ _VARIANTS = ("(sped up)", "(slowed + reverb)", "- Remix", "(nightcore)")
 
 
 WORDS: Final = (
-    "choreo stage recipe kitchen lift reps sketch canvas outfit thrift garden soil level boss puppy leash "
-    "beat verse novel chapter road sunset code robot match goal brush palette prank joke study notes market "
-    "deal yoga calm braid curls wood drill tune chords magic cards lake tent snack crunch bride vows"
-).split()
+    "choreo", "stage", "recipe", "kitchen", "lift", "reps", "sketch", "canvas", "outfit", "thrift", "garden", "soil",
+    "level", "boss", "puppy", "leash", "beat", "verse", "novel", "chapter", "road", "sunset", "code", "robot",
+    "match", "goal", "brush", "palette", "prank", "joke", "study", "notes", "market", "deal", "yoga", "calm",
+    "braid", "curls", "wood", "drill", "tune", "chords", "magic", "cards", "lake", "tent", "snack", "crunch",
+    "bride", "vows",
+)  # fmt: skip
 """What people write in captions, two words for each cluster of taste."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import schemas
+from features import contract, schemas
 from features.sources.simulated_counts import Observations, platform_counts, tiktok_rounded
 from features.sources.simulated_life import ORIGINAL, Posts
 from features.sources.simulated_population import (
@@ -39,7 +39,7 @@ def observation_table(cast: Cast, posts: Posts, seen: Observations) -> pa.Table:
     columns = post_columns(cast, posts).take(pa.array(seen.post))
     named = {name: columns[name] for name in columns.column_names}
     named["observed_at"] = instants(spec.start, seen.observed)
-    named |= {name: pa.array(seen.counts[:, i]) for i, name in enumerate(schemas.COUNTS)}
+    named |= {name: pa.array(seen.counts[:, i]) for i, name in enumerate(contract.COUNTS)}
     grown = np.exp(creators.follower_growth[posts.creator[seen.post]] * seen.observed / 86_400)
     named["follower_count"] = pa.array(tiktok_rounded(creators.followers[posts.creator[seen.post]] * grown))
     named["music_use_count"] = pa.array(_sound_uses(cast.trends, cast.intensity, posts, seen))
@@ -138,7 +138,7 @@ def snapshot_table(cast: Cast) -> pa.Table:
     )
     folk = (creators.username,) * 3
     cut, lists = trends.hashtags, []
-    for r, region in enumerate((schemas.WORLDWIDE, *REGIONS), start=-1):
+    for r, region in enumerate((contract.WORLDWIDE, *REGIONS), start=-1):
         heat = gained * (1.0 if r < 0 else np.where(trends.home == r, 2.0, np.where(trends.home < 0, 1.0, 0.5)))
         local = np.where((r < 0) | (creators.region == r), people, 0.0)
         lists += [

@@ -11,7 +11,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.sources.columns import LONGEST_ID, as_text, is_text
+from features.contract import LONGEST_ID, normal_tag
+from features.sources.columns import as_text, is_text
 from features.sources.engine import per_text
 from features.sources.faults import Faults, Mask
 
@@ -40,11 +41,6 @@ def tags_in(text: pa.Array) -> pa.Array:
     """The hashtags that stand in free text, as written; a list for every row."""
     found = per_text(text, f"regexp_extract_all(coalesce(text, ''), '{_HASHTAG}', 1)")
     return found.cast(pa.list_(pa.string()))
-
-
-def normal_tag(tag: str) -> str:
-    """A hashtag's trend id: its lower-cased name without `#`."""
-    return tag.strip().lstrip("#＃").strip().lower()
 
 
 def listed_tags(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -10,14 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.contract import EARLIEST, LATEST
 from features.schemas import INSTANT
 from features.sources.columns import as_label, is_text
 from features.sources.engine import per_text
 from features.sources.faults import Faults, as_mask
 
-EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
-LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
-"""Times outside are no times of TikTok: a zero, a wrong unit, an overflow."""
 FIRST_MILLISECONDS: Final = 100_000_000_000
 """Unix times from here on are milliseconds; as seconds they would lie in the year 5138."""
 _MICROS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}

@@ -29,7 +29,7 @@ TOOLS = Path(__file__).parents[3] / "shared" / "tools"
 
 VERBS = {
     "up", "ingest", "simulate", "materialize", "train", "evaluate", "promote", "rollback", "audit", "score",
-    "recommend", "serve",
+    "recommend", "serve", "consume",
 }  # fmt: skip
 REGISTERED = sorted(str(command.name or command.callback.__name__) for command in harmonic.app.registered_commands)
 

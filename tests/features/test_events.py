@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from features.contract import SKEW
 from features.errors import BadEvent
 from features.event_rows import lake_rows
 from features.events import Entry, Event, Post, marks, pack, read_event, unpack
@@ -19,7 +20,7 @@ from features.sources.batches import RawBatch, json_columns
 from features.sources.faults import Faults
 from features.sources.kinds import VIDEOS_KIND
 from features.sources.tags import as_tags, tags_in
-from features.validate import SKEW, check
+from features.validate import check
 from tests.features.event_logs import NOW, TITLES, feedback, post
 
 POST: dict[str, Any] = {

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import schemas
+from features import contract, schemas
 from features.errors import FeatureError
 from features.sources.simulated_counts import tiktok_rounded
 from features.sources.simulated_files import truth_keys, write
@@ -87,7 +87,7 @@ def test_posts_are_observed_after_they_are_made_and_within_the_world(small: Simu
 
 def test_counts_are_never_negative_and_fall_seldom_and_little(world: SimulatedWorld) -> None:
     seen = world.videos.to_pandas()
-    counts = seen[[*schemas.COUNTS, "follower_count", "music_use_count"]]
+    counts = seen[[*contract.COUNTS, "follower_count", "music_use_count"]]
     assert (counts >= 0).all().all()
     ordered = seen.sort_values(["id", "observed_at"])
     before = ordered.groupby("id").view_count.shift()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from features.schemas import trend_key
+from features.contract import trend_key
 from models.creator import Creator
 from models.market import TREND_COLUMNS, Market
 from models.pairs import INPUTS

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -150,6 +151,8 @@ def test_patches_from_before_a_market_was_published_are_passed_over(world: World
     assert row(now.market, key) == row(world.batch, key)
     assert not (now.market.column("burst") == -99).any()
     assert with_patches(now, patch_log.read(2), world.settings.trends) is now
+    past = replace(world.snapshot(), pinned=True)
+    assert with_patches(past, patch_log.read(0), world.settings.trends) is past
 
 
 def test_a_follower_swaps_in_every_patch_soon_after_it_was_written(world: World, patch_log: PatchLog) -> None:

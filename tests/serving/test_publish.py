@@ -31,6 +31,6 @@ def test_an_earlier_market_holds_nothing_of_the_later_one_that_is_online(world_h
     past = known_by(lake, earlier, settings)
     write_moment(lake, past, features, settings)
     then = moment(past, offline(features, earlier), settings).market
-    published = load(market_folder(settings), settings.trends).market
+    published = load(market_folder(settings)).market
     assert published.as_of == earlier
     np.testing.assert_array_equal(published.numeric, then.numeric)

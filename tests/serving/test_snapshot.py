@@ -6,32 +6,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from configs import TrendSettings
 from models.market import Market
 from serving.errors import NotReady
 from serving.pipeline import Pipeline
-from serving.snapshot import FORMAT, KEPT, TRENDS, current_version, is_current, load, publish
-from tests.worlds import small_settings
+from serving.snapshot import FORMAT, KEPT, TrendSnapshot, current_version, is_current, load, publish
 
 ROOT = Path(__file__).parents[2]
 Publish = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def trends(trained_home: Path) -> TrendSettings:
-    return small_settings(trained_home).trends
-
-
-@pytest.fixture(scope="module")
-def rows(trained_home: Path, served: Pipeline) -> pd.DataFrame:
-    """The feature rows that the published market was made of."""
-    return pd.read_feather(trained_home / "serving" / "market" / served.snapshot.version / TRENDS)
 
 
 @pytest.fixture
@@ -40,8 +27,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def publish_as(folder: Path, rows: pd.DataFrame, served: Pipeline) -> Publish:
-    return lambda version: publish(folder, version, rows, served.snapshot.market)
+def publish_as(folder: Path, served: Pipeline) -> Publish:
+    return lambda version: publish(folder, replace(served.snapshot, version=version))
+
+
+def named(version: str, snapshot: TrendSnapshot) -> TrendSnapshot:
+    """The snapshot under this version, in which every trend is called so, too."""
+    names = np.full(len(snapshot.market), version, object)
+    return replace(snapshot, version=version, market=replace(snapshot.market, names=names))
 
 
 def same_bits(a: Market, b: Market) -> bool:
@@ -50,11 +43,9 @@ def same_bits(a: Market, b: Market) -> bool:
     return floats and text and a.as_of == b.as_of and list(a.word_of) == list(b.word_of)
 
 
-def test_what_is_loaded_is_what_was_published_bit_for_bit(
-    folder: Path, publish_as: Publish, served: Pipeline, trends: TrendSettings
-) -> None:
+def test_what_is_loaded_is_what_was_published_bit_for_bit(folder: Path, publish_as: Publish, served: Pipeline) -> None:
     publish_as("one")
-    loaded = load(folder, trends)
+    loaded = load(folder)
     assert loaded.version == "one"
     assert same_bits(loaded.market, served.snapshot.market)
     assert loaded.forecasts == served.snapshot.forecasts and 0 < len(loaded.forecasts) < len(loaded.market)
@@ -63,22 +54,20 @@ def test_what_is_loaded_is_what_was_published_bit_for_bit(
             assert loaded.market.generators[name].arrays()[part].tobytes() == array.tobytes()
 
 
-def test_before_anything_is_published_the_error_says_what_to_run(folder: Path, trends: TrendSettings) -> None:
+def test_before_anything_is_published_the_error_says_what_to_run(folder: Path) -> None:
     with pytest.raises(NotReady, match="harmonic materialize"):
         current_version(folder)
     with pytest.raises(NotReady, match="harmonic up"):
-        load(folder, trends)
+        load(folder)
     assert not is_current(folder, "one")
 
 
-def test_what_another_version_of_the_program_published_is_not_read(
-    folder: Path, publish_as: Publish, trends: TrendSettings
-) -> None:
+def test_what_another_version_of_the_program_published_is_not_read(folder: Path, publish_as: Publish) -> None:
     publish_as("one")
     about = folder / "one" / "about.json"
-    about.write_text(about.read_text().replace(f'"format": {FORMAT}', '"format": 0'))
+    about.write_text(about.read_text().replace(f'"format":{FORMAT}', '"format":0'))
     with pytest.raises(NotReady, match="harmonic materialize"):
-        load(folder, trends)
+        load(folder)
 
 
 def test_only_the_newest_snapshots_stay_on_disk(folder: Path, publish_as: Publish) -> None:
@@ -89,17 +78,15 @@ def test_only_the_newest_snapshots_stay_on_disk(folder: Path, publish_as: Publis
     assert kept == ["current", *(f"v{number}" for number in range(3, KEPT + 3))]
 
 
-def test_publishing_the_present_version_again_leaves_one_whole_copy(
-    folder: Path, publish_as: Publish, trends: TrendSettings
-) -> None:
+def test_publishing_the_present_version_again_leaves_one_whole_copy(folder: Path, publish_as: Publish) -> None:
     publish_as("one")
     publish_as("one")
     assert sorted(path.name for path in folder.iterdir()) == ["current", "one"]
-    assert load(folder, trends).version == "one"
+    assert load(folder).version == "one"
 
 
 def test_a_reader_always_gets_a_whole_version_while_a_writer_publishes_in_a_loop(
-    folder: Path, publish_as: Publish, rows: pd.DataFrame, served: Pipeline, trends: TrendSettings
+    folder: Path, publish_as: Publish, served: Pipeline
 ) -> None:
     publish_as("v0")
     done = threading.Event()
@@ -107,17 +94,16 @@ def test_a_reader_always_gets_a_whole_version_while_a_writer_publishes_in_a_loop
     def write() -> None:
         try:
             for number in range(1, 25):
-                fewer = rows.assign(name=f"v{number % 3}")
-                publish(folder, f"v{number % 3}", fewer, served.snapshot.market)
+                publish(folder, named(f"v{number % 3}", served.snapshot))
         finally:
             done.set()
 
     writer = threading.Thread(target=write)
-    publish(folder, "v0", rows.assign(name="v0"), served.snapshot.market)
+    publish(folder, named("v0", served.snapshot))
     writer.start()
     loads = 0
     while not done.is_set() or loads == 0:
-        loaded = load(folder, trends)
+        loaded = load(folder)
         assert set(loaded.market.names) == {loaded.version}
         loads += 1
     writer.join()
@@ -126,23 +112,21 @@ def test_a_reader_always_gets_a_whole_version_while_a_writer_publishes_in_a_loop
 PUBLISHER = """
 import sys
 from pathlib import Path
-import pandas as pd
-import configs
+from dataclasses import replace
 from serving.snapshot import load, publish
 
 source, folder = Path(sys.argv[1]), Path(sys.argv[2])
-snapshot = load(source, configs.load(home=folder).trends)
-rows = pd.read_feather(source / snapshot.version / "trends.arrow")
+snapshot = load(source)
 print("ready", flush=True)
 number = 0
 while True:
     number += 1
-    publish(folder, f"killed{number % 2}", rows, snapshot.market)
+    publish(folder, replace(snapshot, version=f"killed{number % 2}"))
 """
 
 
 def test_a_killed_publisher_leaves_a_whole_snapshot_and_its_leftovers_are_removed(
-    folder: Path, publish_as: Publish, trained_home: Path, trends: TrendSettings
+    folder: Path, publish_as: Publish, trained_home: Path
 ) -> None:
     publish_as("calm")
     chance = np.random.default_rng(3)
@@ -161,7 +145,7 @@ def test_a_killed_publisher_leaves_a_whole_snapshot_and_its_leftovers_are_remove
             process.wait(timeout=float(chance.uniform(0.02, 0.3)))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert len(load(folder, trends).market) > 0
+        assert len(load(folder).market) > 0
     publish_as("after")
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    assert load(folder, trends).version == "after"
+    assert load(folder).version == "after"

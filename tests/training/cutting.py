@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from features.contract import COUNTS
 from features.ingest import ingest
 from features.lake import Lake
-from features.schemas import COUNTS
 from tests.worlds import NOW
 
 BRIEF: dict[str, Any] = {"forecast": {"market": {"history_days": 4}}}
