@@ -29,7 +29,7 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "neighbours": ("neighbours",),
     "coadoption": ("coadoption",),
     "same_post": ("same_post",),
-    "text": ("text", "captions"),
+    "text": ("text",),
     "captions": ("captions",),
     "taste_clusters": ("cluster_trends",),
     "region": ("region_trends", "region_match", "region_share", "top_region_share"),

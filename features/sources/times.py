@@ -53,7 +53,8 @@ def _unix(values: pa.Array) -> pa.Array:
     """Unix seconds or milliseconds as microseconds; exact to the microsecond for any time of our era."""
     seconds: npt.NDArray[np.float64] = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
     scale = np.where(np.abs(seconds) < FIRST_MILLISECONDS, 1e6, 1e3)
-    micros = np.clip(np.nan_to_num(seconds * scale, nan=0.0), -9e18, 9e18).round().astype(np.int64)
+    with np.errstate(over="ignore"):  # what overflows is out of bounds, and is told so
+        micros = np.clip(np.nan_to_num(seconds * scale, nan=0.0), -9e18, 9e18).round().astype(np.int64)
     return pa.array(micros, mask=np.isnan(seconds))
 
 
