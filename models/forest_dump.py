@@ -23,6 +23,11 @@ CATEGORICAL, DEFAULT_LEFT = 1, 2
 
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 
+NAN_LEFT: Final = 1
+ZERO_APART: Final = 2
+ZERO_LEFT: Final = 4
+"""Bits that say where a split sends what has no number, see `Trees`."""
+
 
 class UnsupportedForest(ModelError):
     """The trees have a form that masks cannot express exactly: let LightGBM predict them."""

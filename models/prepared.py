@@ -258,4 +258,4 @@ def _places(stage_one: Floats) -> Ints:
 
 def _mean(table: Floats, chosen: Bools) -> Floats:
     """Mean of each row over the chosen columns, 0 where none is."""
-    return np.asarray(table @ chosen / max(int(chosen.sum()), 1))
+    return np.asarray(table @ chosen.astype(np.float64) / max(int(np.count_nonzero(chosen)), 1))

@@ -14,6 +14,7 @@ from models.creator import Creator, is_blank, word_columns
 from models.generators import Clustered, Generator, ItemToItem, Latent
 from models.interactions import Floats, Ints
 from models.market import Market
+from models.mask_tables import frozen
 from models.pairs import OFFSET
 
 Bools = npt.NDArray[np.bool_]
@@ -25,8 +26,8 @@ class Proposers:
 
     Attributes:
         market: whose generators they are.
-        indptr, indices, data: rows of the sparse ones, one after another, generator × vocabulary + word.
-        sparse: places of the sparse ones.
+        indptr, indices, data: compressed rows of the sparse ones.
+        sparse: their places.
         latent: place → space, and vectors of the market, shape (d, n).
         clustered: place → space, centres (d, g) with their squared lengths (g,), and the inputs of every cluster,
             shape (g + 1, n).
@@ -35,9 +36,9 @@ class Proposers:
     """
 
     market: Market
-    indptr: Ints
-    indices: npt.NDArray[Any]
-    data: Floats
+    indptr: tuple[npt.NDArray[Any], ...]
+    indices: tuple[npt.NDArray[Any], ...]
+    data: tuple[Floats, ...]
     sparse: Ints
     latent: dict[int, tuple[int, Floats]]
     clustered: dict[int, tuple[int, Floats, Floats, Floats]]
@@ -49,15 +50,13 @@ class Proposers:
         """Lay out the generators of a market."""
         fitted = [market.generators[name] for name in GENERATORS]
         sparse = [(at, g.matrix) for at, g in enumerate(fitted) if isinstance(g, ItemToItem)]
-        starts = np.cumsum([0, *(matrix.nnz for _, matrix in sparse)])
-        ends = [matrix.indptr[1:] + start for (_, matrix), start in zip(sparse, starts[:-1], strict=True)]
         spaces, space_of = _spaces(fitted)
         recommendable = market.recommendable
         return cls(
             market=market,
-            indptr=np.concatenate([[0], *ends]).astype(np.int64),
-            indices=np.concatenate([matrix.indices for _, matrix in sparse]).astype(np.int32),
-            data=np.concatenate([matrix.data for _, matrix in sparse]),
+            indptr=tuple(frozen(matrix.indptr.astype(np.int32, copy=False)) for _, matrix in sparse),
+            indices=tuple(frozen(matrix.indices.astype(np.int32, copy=False)) for _, matrix in sparse),
+            data=tuple(frozen(matrix.data) for _, matrix in sparse),
             sparse=np.array([at for at, _ in sparse]),
             latent={at: (space_of[at], g.market) for at, g in enumerate(fitted) if isinstance(g, Latent)},
             clustered={
@@ -83,36 +82,42 @@ class Proposers:
         Returns:
             Rows that were looked at, ascending, shape (m,), None for all; their inputs, shape (len(GENERATORS), m).
         """
-        from models.stage_kernels import propose, squash
+        from models.stage_kernels import level, propose
 
         market, n = self.market, len(self.market)
         words = np.array(word_columns(creator, market), np.int64)
         scores, seen = np.zeros((len(self.sparse), n)), np.zeros(n, np.bool_)
-        propose(words, self.indptr, self.indices, self.data, len(market.word_of), scores, seen)
+        propose(words, self.indptr, self.indices, self.data, scores, seen)
         rows, recommendable = None, market.recommendable
         if head is not None:
             rows = np.flatnonzero(seen | head)
             scores, recommendable = scores[:, rows], recommendable[rows]
         inputs = np.empty((len(GENERATORS), scores.shape[1]))
-        squash(scores, recommendable, OFFSET, self.sparse, inputs)
-        self._dense_inputs(words, rows, recommendable, inputs)
+        level(scores, recommendable, OFFSET, self.sparse, inputs)
+        towards = self._dense_levels(words, rows, recommendable, inputs)
+        np.log(inputs, out=inputs)
+        for at, own in towards.items():
+            inputs[at] = own
         if is_blank(creator, market):
             inputs[: len(OF_HISTORY)] = self.everybody if rows is None else self.everybody[:, rows]
         return rows, inputs
 
-    def _dense_inputs(self, words: Ints, rows: Ints | None, recommendable: Bools, inputs: Floats) -> None:
-        from models.stage_kernels import project, squash
+    def _dense_levels(self, words: Ints, rows: Ints | None, recommendable: Bools, levels: Floats) -> dict[int, Floats]:
+        """Fill in the levels of the latent generators; the clustered ones' inputs are known, by place."""
+        from models.stage_kernels import level, project
 
-        vectors = [_unit(space, words) for space in self.spaces]
+        vectors, known = [_unit(space, words) for space in self.spaces], {}
         for at, (space, of_market) in self.latent.items():
-            towards = np.zeros((1, inputs.shape[1]))
+            towards = np.zeros((1, levels.shape[1]))
             project(vectors[space], of_market if rows is None else of_market[:, rows], towards[0])
-            squash(np.maximum(towards, 0), recommendable, OFFSET, np.array([at]), inputs)
+            level(np.maximum(towards, 0), recommendable, OFFSET, np.array([at]), levels)
         for at, (space, centres, lengths, of_clusters) in self.clustered.items():
             along = np.zeros(len(lengths))
             project(vectors[space], centres, along)
             group = int(np.argmin(lengths - 2 * along)) if vectors[space].any() else len(lengths)
-            inputs[at] = of_clusters[group] if rows is None else of_clusters[group][rows]
+            known[at] = of_clusters[group] if rows is None else of_clusters[group][rows]
+            levels[at] = 1.0
+        return known
 
 
 def _spaces(fitted: Sequence[Generator]) -> tuple[tuple[Floats, ...], dict[int, int]]:

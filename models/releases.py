@@ -280,4 +280,3 @@ def _thresholds(ranker: Ranker) -> Iterator[tuple[int, Floats]]:
                 found.setdefault(int(node["split_feature"]), set()).add(float(node["threshold"]))
                 nodes += [node["left_child"], node["right_child"]]
     return ((feature, np.array(sorted(found[feature]))) for feature in sorted(found))
-

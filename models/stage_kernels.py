@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.forest_dump import NAN_LEFT, ZERO_APART, ZERO_LEFT
 from models.interactions import Floats, Ints
 from models.kernels import compiled
 
@@ -19,23 +20,27 @@ Bools = npt.NDArray[np.bool_]
 
 @compiled
 def propose(
-    words: Ints, indptr: Ints, indices: npt.NDArray[Any], data: Floats, vocabulary: int, scores: Floats, seen: Bools
+    words: Ints,
+    indptr: tuple[npt.NDArray[Any], ...],
+    indices: tuple[npt.NDArray[Any], ...],
+    data: tuple[Floats, ...],
+    scores: Floats,
+    seen: Bools,
 ) -> None:
     """The proposals of every sparse generator, in the order in which scipy adds them.
 
     Args:
         words: columns of the vocabulary that speak for the creator, ascending.
-        indptr, indices, data: the generators' rows, one generator after another, row g × vocabulary + word.
+        indptr, indices, data: the generators' compressed rows.
         scores: written, shape (g, n), zeros before.
         seen: set where any generator proposes, shape (n,).
     """
     for generator in range(len(scores)):
-        row = scores[generator]
+        row, starts, columns, values = scores[generator], indptr[generator], indices[generator], data[generator]
         for word in words:
-            at = generator * vocabulary + word
-            for i in range(indptr[at], indptr[at + 1]):
-                row[indices[i]] += data[i]
-                seen[indices[i]] = True
+            for i in range(starts[word], starts[word + 1]):
+                row[columns[i]] += values[i]
+                seen[columns[i]] = True
 
 
 @compiled
@@ -68,23 +73,22 @@ def project(vector: Floats, table: Floats, out: Floats) -> None:
 
 
 @compiled
-def squash(scores: Floats, recommendable: Bools, offset: float, places: Ints, inputs: Floats) -> None:
-    """log(score ÷ the best recommendable one + offset) of every generator.
+def level(scores: Floats, recommendable: Bools, offset: float, places: Ints, levels: Floats) -> None:
+    """score ÷ the best recommendable one + offset of every generator: what the inputs are the logarithms of.
 
     Args:
         scores: shape (g, n).
-        places: row of `inputs` that each generator fills, shape (g,).
-        inputs: written, shape (at least g, n).
+        places: row of `levels` that each generator fills, shape (g,).
+        levels: written, shape (at least g, n).
     """
-    least = np.log(offset)
     for generator in range(len(scores)):
-        row, written, best = scores[generator], inputs[places[generator]], 0.0
+        row, written, best = scores[generator], levels[places[generator]], 0.0
         for i in range(len(row)):
             if recommendable[i] and row[i] > best:
                 best = row[i]
         best = max(best, 1e-12)
         for i in range(len(row)):
-            written[i] = np.log(row[i] / best + offset) if row[i] != 0.0 else least
+            written[i] = row[i] / best + offset
 
 
 @compiled
@@ -116,42 +120,32 @@ def weigh(
 
 @compiled
 def add_contributions(
-    features: Floats,
-    roots: Ints,
-    feature: Ints,
-    threshold: Floats,
-    left: Ints,
-    right: Ints,
-    nan_left: Bools,
-    zero_apart: Bools,
-    zero_left: Bools,
-    value: Floats,
-    zero: float,
-    scale: float,
-    out: Floats,
+    features: Floats, roots: Ints, splits: npt.NDArray[np.int32], levels: Floats, zero: float, scale: float, out: Floats
 ) -> None:
     """Walk every row down every tree, and credit each split's feature with how it moves the expected value.
 
     Args:
         features: shape (m, f).
         roots: node at which each tree begins, shape (t,).
-        feature: of each node's split, −1 at a leaf; the other columns of the nodes likewise.
-        value: expected value at each node.
+        splits: of each node the feature (−1 at a leaf), the children to the left and right, and `NAN_LEFT`,
+            `ZERO_APART` and `ZERO_LEFT` where they hold, shape (n, 4).
+        levels: of each node the threshold and the expected value, shape (n, 2).
         zero: what is no further from 0 than this counts as 0.
         scale: of every contribution.
         out: added to, shape (m, f).
     """
-    for i in range(len(features)):
-        for root in roots:
+    for root in roots:  # the rows of one tree after another: its nodes stay near
+        for i in range(len(features)):
             node = root
-            while feature[node] >= 0:
-                x = features[i, feature[node]]
+            while splits[node, 0] >= 0:
+                feature, left, right, how = splits[node]
+                x = features[i, feature]
                 if np.isnan(x):
-                    goes_left = nan_left[node]
-                elif zero_apart[node] and -zero <= x <= zero:
-                    goes_left = zero_left[node]
+                    goes_left = how & NAN_LEFT != 0
+                elif how & ZERO_APART != 0 and -zero <= x <= zero:
+                    goes_left = how & ZERO_LEFT != 0
                 else:
-                    goes_left = x <= threshold[node]
-                child = left[node] if goes_left else right[node]
-                out[i, feature[node]] += scale * (value[child] - value[node])
+                    goes_left = x <= levels[node, 0]
+                child = left if goes_left else right
+                out[i, feature] += scale * (levels[child, 1] - levels[node, 1])
                 node = child
