@@ -42,6 +42,10 @@ benchmark = typer.Typer(
 app.add_typer(benchmark, name="benchmark")
 keys = typer.Typer(help="API keys: shown once, kept as hashes.", no_args_is_help=True, rich_markup_mode="markdown")
 app.add_typer(keys, name="keys")
+library = typer.Typer(
+    help="Two libraries measured on the lake: content strategies and viral artists.", no_args_is_help=True
+)
+app.add_typer(library, name="library")
 
 AsOf = Annotated[
     datetime | None,
@@ -111,9 +115,11 @@ def up(
 
     What is there already is reused. Examples: `harmonic up` · `harmonic up --data metrics/`
     """
+    from serving.auth import refuse_open_service
     from serving.launch import refuse_taken_port
 
     work = Workspace()
+    refuse_open_service(work.settings)
     refuse_taken_port(work.settings.serving.host, work.settings.serving.port)
     prepare(work, data)
     _serve(work, once=once)
@@ -415,6 +421,104 @@ def recommend(
 
 
 @app.command()
+def strategy(
+    creator: Annotated[str, typer.Argument(help="The creator's username.")],
+    goal: Annotated[
+        str | None, typer.Option(help="What it should serve, e.g. 'followers'.", show_default=False)
+    ] = None,
+    locale: Annotated[str, typer.Option(help="Language wanted, e.g. de-DE; the plan says which it is in.")] = "en",
+    region: Annotated[str | None, typer.Option(help="Two-letter region.", show_default=False)] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Declared hashtag of a newcomer.", show_default=False)
+    ] = None,
+    utc_offset: Annotated[
+        float | None, typer.Option(help="Hours the creator's clock is ahead of UTC.", show_default=False)
+    ] = None,
+    business: Annotated[bool, typer.Option("--business", help="A business account: cleared sounds only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A written strategy in which every number and every trend can be checked.
+
+    Example: `harmonic strategy creator_0007 --utc-offset -5`
+    """
+    from rich.console import Console
+
+    from serving.strategies.assemble import planner
+    from serving.strategies.schemas import StrategyRequest
+    from serving.strategies.show import show_strategy
+
+    request = StrategyRequest(
+        creator_id=creator,
+        goal=goal,
+        locale=locale,
+        region=region,
+        tags=tuple(tag or ()),
+        utc_offset_hours=utc_offset,
+        is_business=business,
+    )
+    written, evidence = planner(configs.current()).written(request)
+    _print_json(written.model_dump(mode="json")) if as_json else show_strategy(written, evidence, Console())
+
+
+@library.command("build")
+def library_build(as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Measure the strategies on the lake, find the viral artists, publish both; `materialize` and `up` do so, too.
+
+    Example: `harmonic library build`
+    """
+    from serving.strategies.build import build_library, known_until
+
+    work = Workspace()
+    at = work.instant(as_of) if as_of else known_until(work.lake, work.instant(None))
+    built = build_library(work.lake, at, work.settings)
+    measured = sum(measure.lift is not None for measure in built.measures.values())
+    summary = {"as_of": at, "queries": len(built.measures), "measured": measured, "artists": len(built.artists)}
+    said = f"{measured} measured ways of posting, {len(built.artists)} viral artists"
+    _print_json(summary) if as_json else _say(said)
+
+
+@library.command("strategies")
+def library_strategies(
+    creator: Annotated[
+        str | None, typer.Option(help="Only what applies to them, best first.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Content strategies, each with its measured lift, sample and interval.
+
+    Example: `harmonic library strategies --creator creator_0007`
+    """
+    from rich.console import Console
+
+    from serving.strategies.assemble import planner
+    from serving.strategies.show import show_strategies
+
+    answer = planner(configs.current()).strategies(creator)
+    _print_json(answer) if as_json else show_strategies(answer, Console())
+
+
+@library.command("artists")
+def library_artists(
+    creator: Annotated[str | None, typer.Option(help="Nearest to them first.", show_default=False)] = None,
+    region: Annotated[str | None, typer.Option(help="Two-letter region.", show_default=False)] = None,
+    tag: Annotated[str | None, typer.Option(help="Hashtag of theirs.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Artists and creators who burst, when, and what they did in the two weeks before.
+
+    Example: `harmonic library artists --creator creator_0007 --limit 5`
+    """
+    from rich.console import Console
+
+    from serving.strategies.assemble import planner
+    from serving.strategies.show import show_artists
+
+    answer = planner(configs.current()).artists(creator, region, tag.lstrip("#").lower() if tag else None, limit)
+    _print_json(answer) if as_json else show_artists(answer, Console())
+
+
+@app.command()
 def serve(
     host: Annotated[str | None, typer.Option(show_default=False)] = None,
     port: Annotated[int | None, typer.Option(show_default=False)] = None,
@@ -423,10 +527,12 @@ def serve(
 
     Example: `harmonic serve --port 3000`
     """
+    from serving.auth import refuse_open_service
     from serving.launch import refuse_taken_port, run
 
     settings = configs.current()
     address = (host or settings.serving.host, port or settings.serving.port)
+    refuse_open_service(settings, address[0])
     refuse_taken_port(*address)
     raise typer.Exit(run(*address, settings))
 
@@ -443,11 +549,12 @@ def consume(
     import threading
 
     from serving.consume import consume as run
+    from serving.parent import started_by
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    run(configs.current(), stop, _say, os.getppid() if while_parent_lives else None)
+    run(configs.current(), stop, _say, started_by() if while_parent_lives else None)
 
 
 @app.command()
@@ -593,6 +700,55 @@ def freshness(
 
 def _silent(_: str) -> None:
     """For machines: nothing but JSON is printed."""
+
+
+@bench.command("serving")
+def bench_serving(
+    candidates: Annotated[int, typer.Option(min=10, max=5_000, help="That the trees score.")] = 500,
+    trends: Annotated[int, typer.Option(min=100, help="Live ones.")] = 5_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of every figure.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Without ten times the candidates, and the trends.")] = False,
+    redis: Annotated[
+        str | None, typer.Option(help="host:port of the tutorial's Feast; SQLite where absent.", show_default=False)
+    ] = None,
+    tutorial_workers: Annotated[int, typer.Option(min=1, help="Processes of the tutorial's server.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """This service, the stack of the tutorials and the bare scorers, side by side on a drawn world.
+
+    Example: `harmonic bench serving --candidates 500 --json`
+    """
+    from serving.bench.bars import table
+    from serving.bench.serving import Plan, serving
+
+    plan = Plan(candidates, trends, seconds, quick, redis, tutorial_workers)
+    figures = serving(plan, configs.current().home / "cache", _note)
+    if as_json:
+        _print_json(figures)
+        return
+    from rich.console import Console
+
+    Console().print(table(figures))
+
+
+@bench.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1)] = 10,
+    load: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the highest throughput.")] = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """The service under load for minutes, with events and a changing market: memory of every worker, failures, p99.
+
+    Example: `harmonic bench soak --minutes 10 --json`
+    """
+    from serving.bench.soak import soak as run
+
+    figures = run(minutes, load, configs.current().home / "cache", _note)
+    if as_json:
+        _print_json(figures)
+        return
+    for name, value in figures.items():
+        _say(f"{name:>16}  {value}")
 
 
 @bench.command()
@@ -764,9 +920,14 @@ def _report_training(outcome: Outcome) -> None:
 
 def _publish(work: Workspace, as_of: datetime) -> Published:
     from serving.publish import materialize_and_publish
+    from serving.strategies.build import build_library, has_library, known_until
 
     with _progress("materialize") as told:
-        return materialize_and_publish(work.lake, work.features, as_of, work.settings, told)
+        published = materialize_and_publish(work.lake, work.features, as_of, work.settings, told)
+        if published.trends is not None or not has_library(work.settings):
+            told("libraries", 0.95)
+            build_library(work.lake, known_until(work.lake, as_of), work.settings)
+    return published
 
 
 def _model_before(work: Workspace, as_of: datetime) -> Any:
@@ -783,6 +944,7 @@ def _model_before(work: Workspace, as_of: datetime) -> Any:
 
 def _serve(work: Workspace, once: bool) -> None:
     """Start the service, ask it for one recommendation, show it with the curl that gets it, and stay until stopped."""
+    import signal
     import subprocess
 
     from serving.launch import ConsumerProcess, command, environment, first_recommendation, wait_until_ready
@@ -795,6 +957,7 @@ def _serve(work: Workspace, once: bool) -> None:
         cwd=Path(__file__).parent,
         stdout=sys.stderr,  # its log is not what was asked for
     )
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     consumer = None
     try:
         wait_until_ready(base, process, seconds=60)
@@ -860,6 +1023,11 @@ def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+def _note(text: str) -> None:
+    """Tell what is going on: on stderr, beside the figures."""
+    typer.echo(text, err=True)
 
 
 def _warn(warning: str) -> None:

@@ -45,6 +45,8 @@ MOST_TAGS: Final = 200
 MOST_FAULTS: Final = 5
 LONGEST_FAULT: Final = 500
 """So many faults of one event are told."""
+WORTH_TELLING: Final = 1_000
+"""Of more, only their number is: listing them takes longer than everything else."""
 
 FeedbackKind = Literal["impression", "click", "save", "adopt", "dismiss", "outcome"]
 NEEDS_A_TREND: Final = ("adopt", "dismiss")
@@ -90,6 +92,8 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_no_nul)]
 _Trimmed = Annotated[str, AfterValidator(_trimmed)]
 OptionalId = Annotated[Annotated[_Trimmed, Field(max_length=LONGEST_ID)] | None, AfterValidator(_blank_is_none)]
 Label = Annotated[Annotated[_Trimmed, Field(max_length=LONGEST_LABEL)] | None, AfterValidator(_blank_is_none)]
+Hashtags = Annotated[tuple[Text, ...], Field(max_length=MOST_TAGS, fail_fast=True)]
+"""The first bad one ends the check: a million bad ones would take seconds to tell of."""
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -153,9 +157,7 @@ class Post(Told):
     music_id: OptionalId = None
     music_title: Label = None
     music_author: Label = None
-    hashtags: tuple[Text, ...] | None = Field(
-        None, max_length=MOST_TAGS, validate_default=True, description="By default those in the description"
-    )
+    hashtags: Hashtags | None = Field(None, validate_default=True, description="By default those in the description")
     region: Region | None = None
     counts: Counts | None = None
 
@@ -287,6 +289,8 @@ def read_event(told: object, received_at: datetime) -> Event:
 
 
 def _faults(error: ValidationError) -> str:
+    if (count := error.error_count()) > WORTH_TELLING:
+        return f"event: {count} faults"
     found = error.errors(include_url=False, include_context=False, include_input=False)
     told = [f"{'.'.join(map(str, fault['loc'][1:])) or 'event'}: {fault['msg']}" for fault in found[:MOST_FAULTS]]
     return "; ".join(told).replace("Value error, ", "")[:LONGEST_FAULT]

@@ -32,7 +32,7 @@ from features.commits import LAKE_TABLES, QUARANTINE, Commit, clear_leftovers, r
 from features.errors import LakeBusy
 from features.merge import LakeWriter
 from features.scan import connect
-from features.schemas import INSTANT, TABLES
+from features.schemas import FEEDBACK, INSTANT, TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -118,7 +118,11 @@ class Lake:
         return {name: sum(part.rows for part in head.of(name)) for name in LAKE_TABLES}
 
     def latest_at(self) -> datetime | None:
-        """The latest create_time, observed_at or occurred_at in the lake (UTC), or None while it is empty."""
+        """The latest create_time or observed_at in the lake (UTC), or None while it is empty.
+
+        What was served, and what was said of it, tells how late it is here, not how far metrics reach.
+        """
         head = self.head()
-        known = [part.latest_us for name in TABLES for part in head.of(name) if part.latest_us is not None]
+        tables = [name for name in TABLES if name != FEEDBACK.name]
+        known = [part.latest_us for name in tables for part in head.of(name) if part.latest_us is not None]
         return pa.scalar(max(known), pa.int64()).cast(INSTANT).as_py() if known else None

@@ -183,6 +183,14 @@ class FeatureRepository:
             }
         )
 
+    def feast_online(self, refs: Sequence[str], rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+        """Rows of keys with values of `view:feature` references, as Feast's own call gives them: slower than `online`.
+
+        Feast looks at no ttl here, and gives the columns in an order of its own.
+        """
+        found: pd.DataFrame = self._store.get_online_features(features=list(refs), entity_rows=list(rows)).to_df()
+        return found
+
     def historical(
         self, labels: pd.DataFrame, features: str | Sequence[str], names: Sequence[str] | None = None
     ) -> pd.DataFrame:

@@ -272,11 +272,15 @@ class Consumer:
             with self._mutex:
                 self._pending = pending + self._pending
             return 0
-        if before == self._commit:  # else somebody else has written since: `is_stale`
-            self._commit = after
+        self.own(before, after)
         reached.write(self._path)
         self._kept = reached
         return len(pending)
+
+    def own(self, before: int, after: int) -> None:
+        """The commits from one to the other tell this consumer nothing new; another's would make it stale."""
+        if before == self._commit:  # else somebody else has written since: `is_stale`
+            self._commit = after
 
     def is_stale(self) -> bool:
         """Whether another process has added to the lake: then only a new consumer knows everything."""

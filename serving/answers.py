@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from features.contract import split_trend_key
+from models.creator import Creator
 from models.interactions import Floats, Ints
 from models.pairs import region_share
 from serving import present
@@ -96,6 +97,10 @@ class Answers(Generic[T]):
 
     def slate(self, request: RecommendationRequest, lap: Lap = untimed) -> Json:
         """One creator's slate, as `schemas.Slate`."""
+        return self.drawn(request, lap)[0]
+
+    def drawn(self, request: RecommendationRequest, lap: Lap = untimed) -> tuple[Json, Creator]:
+        """One creator's slate, as `schemas.Slate`, and the creator as they were seen when it was made."""
         turn = self._turns.turn(request.creator_id)
         pipeline, settings = turn.pipeline, turn.pipeline.settings
         query = RankQuery(
@@ -117,7 +122,7 @@ class Answers(Generic[T]):
         self._turns.record(turn, query, recommendation_id, shown.rows, scores, chances)
         lap("present")
         market = pipeline.snapshot.market
-        return {
+        answer = {
             "recommendation_id": recommendation_id,
             "creator_id": request.creator_id,
             "known_creator": ranking.creator.known,
@@ -128,6 +133,18 @@ class Answers(Generic[T]):
             "feature_age_ms": max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
             "items": items,
         }
+        return answer, ranking.creator
+
+    def standing(self, creator_id: str) -> tuple[object, ...]:
+        """What a creator's slate follows from, beside the request: the same as long as nothing of it has changed.
+
+        Raises:
+            StatesUnavailable: creators cannot be read now.
+        """
+        pipeline = self._turns.turn(creator_id).pipeline
+        creator = pipeline.states.get(creator_id)
+        known = (creator.trend_keys, creator.adopted, creator.dismissed, creator.profile.tobytes()) if creator else ()
+        return pipeline.model.version, pipeline.snapshot.version, known
 
     def ranking(self, request: RankRequest) -> Json:
         """The caller's own candidates, as `schemas.Ranking`.

@@ -13,21 +13,28 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from serving.answers import Answers
+from serving.auth import PUBLIC, ROUTES
 from serving.errors import ServingError
 from serving.hot import HotRoutes, faults, problem
 from serving.intake import EventsAccepted, EventsRequest, Intake
 from serving.schemas import (
+    NOT_BLANK,
     CreatorMetrics,
     Kind,
     Problem,
     Ranking,
     RankRequest,
     RecommendationRequest,
+    ServingReport,
     Slate,
     Trend,
     TrendRef,
     Trends,
 )
+from serving.strategies.library import library
+from serving.strategies.planner import Planner
+from serving.strategies.published import PublishedLibrary
+from serving.strategies.routes import route_strategies
 
 PROBLEM = "application/problem+json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,6 +42,7 @@ METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in (
+        (400, "Not to be read at all"),
         (401, "No credential that holds"),
         (403, "The credential does not reach so far"),
         (404, "Not known"),
@@ -45,14 +53,28 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 
+_CREDENTIALS: dict[str, Any] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a JWT of the service's issuer"},
+}
+"""Needed by callers from elsewhere always, and by those on the same machine where `auth.required` is on."""
 
-def create_api(answers: Answers[Any], intake: Callable[[], Intake], exposition: Callable[[], bytes]) -> ASGIApp:
+
+def create_api(
+    answers: Answers[Any],
+    intake: Callable[[], Intake],
+    exposition: Callable[[], bytes],
+    report: Callable[[], dict[str, Any]],
+    planner: Callable[[], Planner] | None = None,
+) -> ASGIApp:
     """The ASGI application.
 
     Args:
         answers: of every reading route.
         intake: gives the way in for events.
         exposition: gives the metrics in Prometheus' text form.
+        report: says which models serve in this process, and what was refused.
+        planner: gives the writer of strategies; one for which nothing has been measured where absent.
     """
     api = FastAPI(
         title="Harmonic Bytes",
@@ -65,8 +87,10 @@ def create_api(answers: Answers[Any], intake: Callable[[], Intake], exposition: 
     )
     _handle_errors(api)
     _describe_hot_routes(api)
-    _route(api, answers, exposition)
-    _describe_problems(api)
+    _route(api, answers)
+    _route_operations(api, exposition, report)
+    route_strategies(api, planner or (lambda: Planner(answers, library(), PublishedLibrary)))
+    _complete_document(api)
     return HotRoutes(api, answers, intake)
 
 
@@ -83,7 +107,7 @@ def _describe_hot_routes(api: FastAPI) -> None:
     async def events(body: EventsRequest) -> None: ...
 
 
-def _route(api: FastAPI, answers: Answers[Any], exposition: Callable[[], bytes]) -> None:
+def _route(api: FastAPI, answers: Answers[Any]) -> None:
     @api.get("/v1/trends", response_model=Trends, summary="What is rising")
     async def trends(
         kind: Kind | None = None,
@@ -93,12 +117,22 @@ def _route(api: FastAPI, answers: Answers[Any], exposition: Callable[[], bytes])
         return _json(answers.trends(kind, region, limit))
 
     @api.get("/v1/trends/{kind}/{trend_id:path}", response_model=Trend, summary="One trend with its history")
-    async def trend(kind: Kind, trend_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:
+    async def trend(
+        kind: Kind, trend_id: Annotated[str, Path(min_length=1, max_length=256, pattern=NOT_BLANK)]
+    ) -> Response:
         return _json(answers.trend(TrendRef(kind=kind, id=trend_id).key))
 
     @api.get("/v1/creators/{creator_id}/metrics", response_model=CreatorMetrics, summary="A creator's own metrics")
     async def metrics(creator_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:
         return _json(answers.creator(creator_id))
+
+
+def _route_operations(api: FastAPI, exposition: Callable[[], bytes], report: Callable[[], dict[str, Any]]) -> None:
+    @api.get(
+        "/v1/admin/models", response_model=ServingReport, summary="What serves in this worker, and what was refused"
+    )
+    async def models() -> Response:
+        return _json(report())
 
     @api.get("/metrics", response_class=Response, summary="Figures for Prometheus")
     async def figures() -> Response:
@@ -120,19 +154,29 @@ def _handle_errors(api: FastAPI) -> None:
         return _problem(request, error.status_code, str(error.detail), f"{request.method} {request.url.path}", headers)
 
 
-def _describe_problems(api: FastAPI) -> None:
-    """FastAPI describes every body as application/json; errors are of another media type."""
+def _complete_document(api: FastAPI) -> None:
+    """Say what FastAPI cannot know: who may call a route, and that errors are of a media type of their own."""
     plain = api.openapi
+    scopes = {(method.lower(), path.replace(":path", "")): scope for method, path, scope in ROUTES if scope != PUBLIC}
 
     def described() -> dict[str, Any]:
         document = plain()
-        for operation in (o for methods in document["paths"].values() for o in methods.values()):
-            for status, answer in operation["responses"].items():
-                if int(status) >= 400 and "application/json" in answer["content"]:
-                    answer["content"] = {PROBLEM: answer["content"].pop("application/json")}
+        document["components"]["securitySchemes"] = _CREDENTIALS
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                _describe_problems(operation)
+                if scope := scopes.get((method, path)):
+                    operation["security"] = [{"key": [scope]}, {"bearer": [scope]}]
         return document
 
     api.openapi = described  # type: ignore[method-assign]
+
+
+def _describe_problems(operation: dict[str, Any]) -> None:
+    """FastAPI describes every body as application/json."""
+    for status, answer in operation["responses"].items():
+        if int(status) >= 400 and "application/json" in answer["content"]:
+            answer["content"] = {PROBLEM: answer["content"].pop("application/json")}
 
 
 def _problem(request: Request, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -12,12 +12,17 @@ from configs import Settings
 from features.event_log import EventLog
 from serving.answers import Answers
 from serving.api import create_api
-from serving.assemble import event_log, live_market
-from serving.guard import guarded
+from serving.assemble import event_log, live_market, serving_home
+from serving.errors import StatesUnavailable
+from serving.guard import Guard, guarded
+from serving.hot import CREATORS
 from serving.intake import Intake
 from serving.live import LiveMarket
 from serving.operations import ObservedApp, Operations
 from serving.snapshot import TrendSnapshot
+from serving.strategies.library import library
+from serving.strategies.planner import Planner
+from serving.strategies.published import LibraryFile, PublishedLibrary
 
 
 class Application:
@@ -44,6 +49,18 @@ class Application:
         """Whether requests should come here."""
         return self.operations.is_ready
 
+    @property
+    def degraded(self) -> list[str]:
+        """What answers do without: `creators` who cannot be read, `access`: keys or limits known from before only."""
+        found = []
+        try:
+            self.operations.holder.get().states.get("")
+        except StatesUnavailable:
+            found.append(CREATORS)
+        if self._guard.degraded:
+            found.append("access")
+        return found
+
     def close(self) -> None:
         """Write and send what waits."""
         self._live.stop()
@@ -56,9 +73,20 @@ class Application:
 
     @cached_property
     def _layers(self) -> ASGIApp:
+        return ObservedApp(self._guard, self.operations)
+
+    @cached_property
+    def _guard(self) -> Guard:
         operations = self.operations
-        routes = create_api(Answers(operations), lambda: Intake(self._events), operations.telemetry.exposition)
-        return ObservedApp(guarded(routes, self._settings), operations)
+        told = operations.telemetry.exposition, operations.holder.report
+        answers = Answers(operations)
+        planner = Planner(answers, library(), self._published)
+        routes = create_api(answers, lambda: Intake(self._events), *told, lambda: planner)
+        return guarded(routes, self._settings)
+
+    @cached_property
+    def _published(self) -> Callable[[], PublishedLibrary]:
+        return LibraryFile(serving_home(self._settings())).get
 
     @cached_property
     def _events(self) -> EventLog:

@@ -12,8 +12,9 @@ from models.registry import CHAMPION
 from models.releases import Release, load_checked, released
 from serving.errors import NotReady
 from serving.hydrate import CreatorStore, PackedStates, RedisStates
-from serving.live import LiveMarket
+from serving.live import IDLE_SECONDS, LiveMarket
 from serving.pipeline import Pipeline
+from serving.remote import redis_client
 from serving.score import Model
 from serving.snapshot import load
 
@@ -51,12 +52,11 @@ def creator_states(settings: Settings) -> CreatorStore:
 def patch_log(settings: Settings) -> PatchLog:
     """The log of the market's changes."""
     if settings.events.store == "redis":
-        from features.event_log_redis import RedisEventLog
         from features.patches_redis import RedisPatchLog
 
-        log = event_log(settings)
-        assert isinstance(log, RedisEventLog)
-        return RedisPatchLog(log.client)
+        assert settings.events.redis is not None
+        patience = settings.events.timeout_seconds + IDLE_SECONDS  # Redis answers a reader once there is something
+        return RedisPatchLog(redis_client(settings.events.redis.get_secret_value(), patience))
     return SqlitePatchLog(serving_home(settings) / "live.sqlite")
 
 

@@ -20,12 +20,13 @@ from filelock import FileLock, Timeout
 
 import configs
 from configs import Settings
-from features.errors import FeatureError, LogUnavailable
+from features.errors import FeatureError, LakeBusy, LogUnavailable
 from features.lake import Lake
 from features.stream import Consumer, write_lake
 from models.creator import Creator
 from serving.assemble import creator_states, event_log, patch_log
 from serving.errors import ConsumerRuns
+from serving.impressions import SEALED, ingest_impressions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 0.25
 AGAIN_SECONDS: Final = 1.0
+SEGMENTS: Final = 2
+"""Segments of impressions that are moved to the lake at once: events wait for the lake meanwhile."""
 ROOT: Final = Path(__file__).parents[1]
 REPUBLISH: Final = "import sys; from serving.consume import republish; republish(sys.argv[1])"
 
@@ -95,7 +98,7 @@ class _Run:
         self._pushing: Future[None] | None = None
         self._publisher: subprocess.Popen[bytes] | None = None
         self._publish_due = time.monotonic() + settings.stream.publish_minutes * 60
-        self._push_due = time.monotonic() + settings.stream.push_seconds
+        self._push_due = self._impressions_due = time.monotonic() + settings.stream.push_seconds
         gc.collect()
         gc.freeze()  # the history is large and stays: looking through it again and again would hold up events
         self._ended = threading.Event()
@@ -133,6 +136,8 @@ class _Run:
                 if self._consumer.is_stale():
                     self._told("another process has written to the lake: reading it again")
                     self._ended.set()
+                if time.monotonic() > self._impressions_due:
+                    self._keep_impressions()
                 if time.monotonic() > self._push_due:
                     self._push()
                 if time.monotonic() > self._publish_due:
@@ -140,6 +145,14 @@ class _Run:
         except (FeatureError, OSError) as error:
             self._trouble = error
             self._ended.set()
+
+    def _keep_impressions(self) -> None:
+        """What was served joins what was said of it; some at a time, so that events get their turn at the lake."""
+        lake = Lake(self._settings.home / "lake", self._settings.lake.memory_limit)
+        before, after, more = self._aside.submit(keep_impressions, self._settings.home / "impressions", lake).result()
+        self._consumer.own(before, after)
+        if not more:
+            self._impressions_due = time.monotonic() + self._settings.stream.push_seconds
 
     def _push(self) -> None:
         if self._pushing is not None:
@@ -173,6 +186,19 @@ def _leave_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(AGAIN_SECONDS)
     os._exit(1)
+
+
+def keep_impressions(folder: Path, lake: Lake) -> tuple[int, int, bool]:
+    """Move some sealed impressions into the lake; its commits before and after, and whether more wait.
+
+    A lake that another process writes to gets them later.
+    """
+    before = lake.head().number
+    try:
+        new = ingest_impressions(folder, lake, SEGMENTS)
+    except LakeBusy:
+        return before, before, False
+    return before, before + bool(new), any(folder.glob(f"*{SEALED}"))
 
 
 _stores: dict[Path, FeatureRepository] = {}

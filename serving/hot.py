@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -22,6 +23,13 @@ Handler = Callable[[bytes, Scope], Awaitable[Any]]
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
+CREATORS: Final = "creators"
+"""What a degraded answer has done without."""
+MOST_FAULTS: Final = 10
+WORTH_TELLING: Final = 1_000
+"""Of more faults, only their number is told: listing them takes longer than everything else."""
+LONGEST_PLACE: Final = 200
+"""Characters that tell where a fault is: an unknown field's name is the caller's."""
 
 
 class HotRoutes:
@@ -57,8 +65,7 @@ class HotRoutes:
             headers = error.headers
             status, kind, answer = error.status, PROBLEM, problem(scope, error.status, error.title, str(error))
         except ValidationError as error:
-            told = faults({**fault, "loc": ("body", *fault["loc"])} for fault in error.errors())
-            status, kind, answer = 422, PROBLEM, problem(scope, 422, "Not a valid request", told)
+            status, kind, answer = 422, PROBLEM, problem(scope, 422, "Not a valid request", _faults_of(error))
         if seen is not None:
             seen.watch.stage("serialise")
         more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -76,13 +83,17 @@ class HotRoutes:
             return self._answers.slate(request)
         seen.creator_id = request.creator_id
         answer = self._answers.slate(request, seen.watch.stage)
-        seen.model = answer["model"]
+        seen.model, seen.degraded = answer["model"], CREATORS if answer["degraded"] else ""
         return answer
 
     async def _rank(self, body: bytes, scope: Scope) -> Any:
         request = _parsed(RankRequest, body)
         _authorize(scope, request.creator_id)
-        return self._answers.ranking(request)
+        answer = self._answers.ranking(request)
+        if (seen := _seen(scope)) is not None:
+            seen.creator_id, seen.model = request.creator_id, answer["model"]
+            seen.degraded = CREATORS if answer["degraded"] else ""
+        return answer
 
     async def _events(self, body: bytes, scope: Scope) -> Any:
         request = _parsed(EventsRequest, body)
@@ -106,9 +117,17 @@ def problem(scope: Scope, status: int, title: str, detail: str) -> bytes:
     return orjson.dumps(Problem(title=title, status=status, detail=detail, request_id=request_id).model_dump())
 
 
-def faults(errors: Any) -> str:
-    """Where a request does not fit and why, without repeating what it said."""
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in errors)
+def faults(errors: Iterable[Any]) -> str:
+    """Where a request does not fit and why, without repeating what it said: the first faults, and not all of a name."""
+    told = islice(errors, MOST_FAULTS)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))[:LONGEST_PLACE]}: {fault['msg']}" for fault in told)
+
+
+def _faults_of(error: ValidationError) -> str:
+    if (count := error.error_count()) > WORTH_TELLING:
+        return f"body: {count} faults"
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return faults({**fault, "loc": ("body", *fault["loc"])} for fault in found)
 
 
 def _parsed(model: type[Body], body: bytes) -> Body:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import struct
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 TEXTS: Final = ("creator_id", "known", "region", "trend_keys", "words", "adopted", "dismissed")
 FLOATS: Final = ("profile", "taste", "hour_profile", "weekday_profile")
 STATE: Final = "state"
+ASK_AGAIN_SECONDS: Final = 0.5
 
 
 class CreatorStates(Protocol):
@@ -135,12 +138,15 @@ class PackedStates:
 class RedisStates:
     """Packed creator states in the hashes that hold the overlays, so that one read brings both.
 
+    Once a read has failed, callers do without at once, whatever ails Redis; a thread asks until there is an answer.
+
     Args:
         events: the event log; its layout says where a creator is kept.
     """
 
     def __init__(self, events: RedisEventLog) -> None:
         self._events = events
+        self._is_lost = False
 
     def put(self, creators: Iterable[Creator], as_of: datetime, through_seq: int) -> None:
         """See `CreatorStore.put`.
@@ -164,18 +170,36 @@ class RedisStates:
         Raises:
             StatesUnavailable: Redis does not answer.
         """
+        if self._is_lost:
+            raise StatesUnavailable("the store of creators did not answer a moment ago")
         try:
             state, lately = self._events.creator(creator_id)
         except LogUnavailable as error:
+            self._is_lost = True
+            threading.Thread(target=self._find_again, name="creators", daemon=True).start()
             raise StatesUnavailable("the store of creators does not answer") from error
         return merged(creator_id, unpack(state) if state else None, lately)
 
+    def _find_again(self) -> None:
+        while self._is_lost:
+            time.sleep(ASK_AGAIN_SECONDS)
+            with suppress(LogUnavailable):
+                self._events.creator("")
+                self._is_lost = False
+
     def ids(self) -> Iterator[str]:
-        """See `CreatorStates.ids`; in no order, and slow: for warming up only."""
+        """See `CreatorStates.ids`; in no order, and slow: for warming up only.
+
+        Raises:
+            StatesUnavailable: Redis does not answer.
+        """
         shard, _, name = self._events.creator_key("").partition("}")
-        for key in self._events.client.scan_iter(f"{shard.rstrip('0123456789')}*}}{name}*", count=1_000):
-            if self._events.client.hexists(key, STATE):
-                yield key.decode().partition(name)[2]
+        try:
+            for key in self._events.client.scan_iter(f"{shard.rstrip('0123456789')}*}}{name}*", count=1_000):
+                if self._events.client.hexists(key, STATE):
+                    yield key.decode().partition(name)[2]
+        except (RedisError, RedisClusterException) as error:
+            raise StatesUnavailable("the store of creators does not answer") from error
 
     def _write(self, creators: Iterable[Creator], as_of: datetime, through: Callable[[str], int]) -> int:
         written = 0

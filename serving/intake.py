@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -47,6 +47,25 @@ class EventsRequest(Message):
 
     events: tuple[Annotated[Any, _Unchecked], ...] = Field(
         min_length=1, max_length=MOST_EVENTS, description="In the order they happened"
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "event_id": "e-1",
+                            "kind": "post",
+                            "id": "7301",
+                            "creator_id": "ava.beats",
+                            "create_time": "2025-03-01T12:00:00Z",
+                            "hashtags": ["dance"],
+                        }
+                    ]
+                }
+            ]
+        }
     )
 
 

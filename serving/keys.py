@@ -202,6 +202,8 @@ class KeyDirectory:
         if reading is None:
             reading = self._reading[key_id] = asyncio.create_task(self._read(key_id, now))
             reading.add_done_callback(lambda done: self._end(key_id, done))
+        if self.degraded and (stale := self._stale(key_id, now)) is not None:
+            return stale  # a store that hangs must not hang every caller; the reading tells when it is back
         return await asyncio.shield(reading)
 
     def _end(self, key_id: str, done: asyncio.Task[_Known | None]) -> None:
@@ -217,10 +219,16 @@ class KeyDirectory:
                 self.degraded = True
                 self.losses += 1
                 self._ask_again_at = now + RETRY_SECONDS
-        stale = self._known.get(key_id)
-        if stale is None or now - stale.read_at >= self._cache_seconds + self._stale_seconds:
+        stale = self._stale(key_id, now)
+        if stale is None:
             raise AuthUnavailable("API keys cannot be looked up for the moment", retry_after=1)
         return stale
+
+    def _stale(self, key_id: str, now: float) -> _Known | None:
+        """A key as it was read before, if that is not too long ago."""
+        stale = self._known.get(key_id)
+        is_good = stale is not None and now - stale.read_at < self._cache_seconds + self._stale_seconds
+        return stale if is_good else None
 
     def _remember(self, key_id: str, key: ApiKey | None, now: float) -> _Known | None:
         self.degraded = False

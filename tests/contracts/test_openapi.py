@@ -10,25 +10,32 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from starlette.testclient import TestClient
 
-from serving.answers import Answers
-from serving.api import create_api
+import configs
 from serving.assemble import pipeline
+from tests.serving.apis import client_of
 from tests.worlds import small_settings
 
 METHODS = ("get", "post", "put", "patch", "delete")
+PLANNED = {("post", "/v1/strategies"), ("get", "/v1/library/artists"), ("get", "/v1/library/strategies")}
+"""Answered where a library has been built: their answers are held against the document with the strategies."""
+
 ROUTES = {
     ("post", "/v1/recommendations"),
     ("post", "/v1/rank"),
     ("get", "/v1/trends"),
     ("get", "/v1/trends/{kind}/{trend_id}"),
     ("get", "/v1/creators/{creator_id}/metrics"),
+    ("post", "/v1/events"),
+    ("get", "/v1/admin/models"),
+    ("get", "/metrics"),
+    *PLANNED,
 }
 
 
 @pytest.fixture(scope="module")
-def client(trained_home: Path) -> Iterator[TestClient]:
+def client(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     made = pipeline(small_settings(trained_home))
-    with TestClient(create_api(Answers(lambda: made))) as client:
+    with client_of(lambda: made, configs.load(home=tmp_path_factory.mktemp("contract"))) as client:
         yield client
 
 
@@ -87,7 +94,7 @@ def test_every_request_body_has_an_example_that_fits_and_is_answered(
 ) -> None:
     bodies = 0
     for method, path, operation in operations(document):
-        if "requestBody" not in operation:
+        if "requestBody" not in operation or (method, path) in PLANNED:
             continue
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         named = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
@@ -107,7 +114,7 @@ def test_every_get_answers_as_described(client: TestClient, document: dict[str, 
     assert known["known_creator"] is False
     values = {"kind": first["kind"], "trend_id": first["id"], "creator_id": _somebody(client)}
     for method, path, operation in operations(document):
-        if method == "get":
+        if method == "get" and (method, path) not in PLANNED and path != "/metrics":
             response = client.get(path.format(**values))
             assert response.status_code == 200, response.text
             valid(document, answer_of(operation, "200", "application/json"), response.json())

@@ -1,24 +1,34 @@
-"""What the end-to-end tests share: the command line as a user's shell starts it, and free ports."""
+"""What the end-to-end tests share: the command line as a user's shell starts it, and services to ask."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+import configs
+from serving import launch
+from serving.hydrate import PackedStates
+from serving.key_stores import SqliteKeys
+from serving.keys import create
+from tests.issuers import AUDIENCE, Issuer, running_issuer
 from tests.servers import free_port
+from tests.worlds import small_settings
 
 HARMONIC = str(Path(sys.executable).with_name("harmonic"))
-START_SECONDS, STOP_SECONDS = 60, 20
+START_SECONDS, STOP_SECONDS, LATER_SECONDS = 60, 20, 8.0
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,83 @@ class Shell:
 def _wait(client: httpx.Client, path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
+        with suppress(httpx.TransportError):
             if client.get(path).status_code == 200:
                 return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise AssertionError(f"{client.base_url}{path} did not say yes; exit code {process.poll()}")
+
+
+@contextmanager
+def serving(settings: configs.Settings, **environment: str) -> Iterator[str]:
+    """The address of a service, in processes of its own and without a consumer of events, that is ready."""
+    port = free_port()
+    command = launch.command("127.0.0.1", port)
+    variables = {**launch.environment(settings), **environment}
+    with (settings.home / "serve.log").open("wb") as log:
+        process = subprocess.Popen(command, env=variables, cwd=launch.ROOT, stdout=log, stderr=subprocess.STDOUT)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=base, timeout=10) as client:
+            _wait(client, "/readyz", process)
+        yield base
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+def eventually(holds: Callable[[], Any], seconds: float = LATER_SECONDS) -> float:
+    """Wait until it does; how long that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def home_to_serve(trained_home: Path, folder: Path) -> Path:
+    """A state folder of one's own with what a trained one has published to serving."""
+    shutil.copytree(trained_home / "serving", folder / "serving")
+    return folder
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A service that asks for credentials, and those that it knows.
+
+    Attributes:
+        base: its address.
+        home: its state folder.
+        issuer: whose JWTs it takes.
+        creators: three that it knows.
+        token: of a key that may do everything.
+    """
+
+    base: str
+    home: Path
+    issuer: Issuer
+    creators: tuple[str, str, str]
+    token: str
+
+    def key(self, *scopes: str, creator_id: str | None = None, days: int = 1, ago_days: int = 0) -> tuple[str, str]:
+        """Id and token of a new key."""
+        now = datetime.now(UTC) - timedelta(days=ago_days)
+        made = create(SqliteKeys(self.home / "serving" / "keys.sqlite"), "test", scopes, creator_id, days, now)
+        return made.key.id, made.token.get_secret_value()
+
+
+@pytest.fixture(scope="session")
+def guarded(trained_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One service with authentication for all tests that ask it from outside."""
+    home = home_to_serve(trained_home, tmp_path_factory.mktemp("guarded") / "home")
+    ids = PackedStates(home / "serving" / "creators.sqlite").ids()
+    creators = next(ids), next(ids), next(ids)
+    with running_issuer() as issuer:
+        environment = {
+            "HARMONIC_AUTH__REQUIRED": "true",
+            "HARMONIC_AUTH__TOKENS__ISSUER": issuer.url,
+            "HARMONIC_AUTH__TOKENS__AUDIENCE": AUDIENCE,
+        }
+        with serving(small_settings(home), **environment) as base:
+            made = Guarded(base, home, issuer, creators, "")
+            yield replace(made, token=made.key("admin")[1])

@@ -105,12 +105,14 @@ def test_the_fingerprint_changes_when_and_only_when_rows_are_added(lake: Lake) -
     assert lake.fingerprint() not in (first, empty)
 
 
-def test_latest_at_is_the_latest_instant_of_any_table(lake: Lake) -> None:
+def test_latest_at_is_the_latest_instant_that_any_metric_speaks_of(lake: Lake) -> None:
     lake.append({"videos": videos(video("1", 3))})
     assert lake.latest_at() == at(3)
-    event = {"event_id": "e", "creator_id": "c", "kind": "click", "occurred_at": at(9)}
+    event = {"event_id": "e", "creator_id": "c", "kind": "impression", "occurred_at": at(9)}
     lake.append({"feedback": pa.Table.from_pylist([event], FEEDBACK.schema)})
-    assert lake.latest_at() == at(9)
+    assert lake.latest_at() == at(3)
+    lake.append({"videos": videos(video("2", 7))})
+    assert lake.latest_at() == at(7)
 
 
 def test_a_table_of_another_region_is_another_row(lake: Lake) -> None:

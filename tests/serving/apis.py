@@ -15,13 +15,18 @@ from serving.guard import guarded
 from serving.intake import Intake
 from serving.pipeline import Pipeline
 
+REPORT = {"ready": True, "market": None, "models": {}, "refused": [], "trouble": ""}
+"""What a worker would say of its models."""
+
 HERE = ("127.0.0.1", 50_000)
 """A client on the same machine, who need not say who they are."""
 
 
 def app_of(pipeline: Callable[[], Pipeline], settings: configs.Settings) -> ASGIApp:
     """Gate and routes; events go to a log in the settings' home."""
-    routes = create_api(Answers(Alone(pipeline)), lambda: Intake(event_log(settings)), lambda: b"figures 1\n")
+    routes = create_api(
+        Answers(Alone(pipeline)), lambda: Intake(event_log(settings)), lambda: b"figures 1\n", lambda: REPORT
+    )
     return guarded(routes, lambda: settings)
 
 

@@ -176,3 +176,5 @@ def test_without_redis_the_store_says_so() -> None:
         states.get("anna")
     with pytest.raises(StatesUnavailable):
         states.put([known("anna")], NOW, 1)
+    with pytest.raises(StatesUnavailable):
+        list(states.ids())

@@ -1,0 +1,1 @@
+"""Benchmarks of serving: commands that print figures, on a market made for them."""

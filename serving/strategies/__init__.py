@@ -1,0 +1,1 @@
+"""Written content strategies: from a slate and its evidence to a plan in which every number can be checked."""

@@ -1,0 +1,71 @@
+"""Job: measure the strategies, find the viral artists, and publish both libraries beside the market."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from configs import Settings
+from features.creators import trailing_posts
+from features.errors import UnreadableFile
+from features.lake import Lake
+from features.materialize import known_by, latest_instant
+from features.strategy_evidence import Posts, baselines, habits, measure
+from features.viral import follower_series, viral_artists
+from serving.assemble import serving_home
+from serving.strategies.published import FILE, Baseline, PublishedLibrary, write
+
+CLEARED: Final = "cleared_sounds.json"
+"""In the state folder: {sound id: true or false}, of a source that says which sounds business accounts may use."""
+
+
+def build_library(lake: Lake, as_of: datetime, settings: Settings) -> PublishedLibrary:
+    """Measure everything on what the lake knew by an instant, and publish it.
+
+    Raises:
+        EmptyLake: no post was known by then.
+        UnreadableFile: the list of cleared sounds cannot be read.
+    """
+    history = known_by(lake, as_of, settings)
+    posts = Posts(history)
+    own = baselines(posts, trailing_posts(history))
+    library = PublishedLibrary(
+        as_of=as_of,
+        measures=measure(posts),
+        habits={creator: tuple(found) for creator, found in habits(posts).items()},
+        baselines={creator: Baseline(*numbers) for creator, numbers in own.items()},
+        artists=tuple(viral_artists(history, posts.lift, follower_series(lake.connect(), as_of))),
+        cleared=_cleared(settings.home / CLEARED),
+    )
+    write(serving_home(settings), library)
+    return library
+
+
+def known_until(lake: Lake, as_of: datetime) -> datetime:
+    """The instant that libraries beside a market of `as_of` speak of: its own, or the lake's latest for the present.
+
+    Counts of posts are often learned long after the latest post, and a lift needs them; beside a market of the past
+    nothing later is used.
+    """
+    latest = lake.latest_at()
+    return as_of if latest is None or as_of < latest_instant(lake) else max(as_of, latest)
+
+
+def has_library(settings: Settings) -> bool:
+    """Whether a library has been published."""
+    return (serving_home(settings) / FILE).exists()
+
+
+def _cleared(path: Path) -> dict[str, bool]:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except orjson.JSONDecodeError as error:
+        raise UnreadableFile(f"{path} is no JSON: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(value, bool) for value in found.values()):
+        raise UnreadableFile(f"{path}: expected {{sound id: true or false}}")
+    return found

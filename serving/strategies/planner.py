@@ -1,0 +1,186 @@
+"""The one screen of a written strategy: slate, strategies, evidence, text, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from features.viral import Viral
+from models.creator import Creator
+from serving.answers import Answers
+from serving.errors import StatesUnavailable
+from serving.present import Json
+from serving.schemas import RecommendationRequest
+from serving.strategies.evidence import LEAST_OF_KIND, gather, is_unfit, items_of, weak_habits
+from serving.strategies.grounding import check
+from serving.strategies.library import LibraryStrategy, trusted_texts
+from serving.strategies.published import PublishedLibrary
+from serving.strategies.ranking import (
+    Near,
+    RankedStrategy,
+    condition_features,
+    nearest_artists,
+    rank_strategies,
+)
+from serving.strategies.schemas import Evidence, Strategy, StrategyRequest
+from serving.strategies.untrusted import withheld
+from serving.strategies.writer import LEAST_PLAYS, DeterministicWriter
+
+SLATE: Final = 20
+KEPT: Final = 512
+"""Strategies that are kept for the same question asked again, as long as nothing that they follow from has changed."""
+GOAL_BONUS: Final = 0.1
+"""In log-lift: what a strategy gains whose text shares a word with the goal."""
+
+
+class Planner:
+    """Writes strategies, and shows the two libraries.
+
+    Args:
+        answers: gives slates.
+        library: the strategies by id.
+        published: gives what was measured of them.
+    """
+
+    def __init__(
+        self, answers: Answers[Any], library: Mapping[str, LibraryStrategy], published: Callable[[], PublishedLibrary]
+    ) -> None:
+        self._answers, self._library, self._published = answers, library, published
+        self._kept: dict[Hashable, Strategy] = {}
+        self._writer = DeterministicWriter(library)
+        self._texts = trusted_texts(library)
+
+    def strategy(self, request: StrategyRequest) -> Strategy:
+        """One creator's strategy by the deterministic writer, with what the grounding check found.
+
+        Raises:
+            NotReady: nothing serves.
+        """
+        published = self._published()
+        try:
+            key = (request, published.as_of, self._answers.standing(request.creator_id))
+        except StatesUnavailable:
+            return self.written(request)[0]
+        found = self._kept.pop(key, None) or self.written(request)[0]
+        self._kept[key] = found
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def written(self, request: StrategyRequest) -> tuple[Strategy, Evidence]:
+        """The same with the evidence that it rests on."""
+        evidence = self.evidence(request)
+        strategy = self._writer.write(evidence)
+        return strategy.model_copy(update={"check": check(strategy, evidence, self._texts)}), evidence
+
+    def evidence(self, request: StrategyRequest) -> Evidence:
+        """Everything that a strategy for this request may say."""
+        published = self._published()
+        slate, creator = self._slate(request)
+        items = items_of(slate, published.cleared, request.is_business)
+        known = condition_features(creator, items, request.is_business)
+        weak = {habit.name for habit in weak_habits(published.habits.get(creator.creator_id, ()))}
+        ranked = _sparing(weak, _towards(request.goal, rank_strategies(self._library, published, known)))
+        near = nearest_artists(creator, published, range(len(published.artists)))
+        return withheld(gather(slate, items, creator, published, ranked, near, request))
+
+    def _slate(self, request: StrategyRequest) -> tuple[Json, Creator]:
+        """The creator's slate; where it is short of sounds or of hashtags, the best of these come after it."""
+        asked: Json = {"creator_id": request.creator_id, "region": request.region, "tags": request.tags}
+        slate, creator = self._answers.drawn(RecommendationRequest.model_validate(asked | {"k": SLATE}))
+        for kind in ("sound", "hashtag"):
+            have = [item for item in slate["items"] if item["kind"] == kind and not is_unfit(item)]
+            if len(have) < LEAST_OF_KIND:
+                asked |= {"kinds": (kind,), "k": 2 * LEAST_OF_KIND}
+                more = self._answers.drawn(RecommendationRequest.model_validate(asked))[0]["items"]
+                known = {(item["kind"], item["id"]) for item in slate["items"]}
+                new = [item for item in more if (item["kind"], item["id"]) not in known]
+                last = len(slate["items"])
+                added = [item | {"rank": last + place} for place, item in enumerate(new, 1)]
+                slate = slate | {"items": [*slate["items"], *added]}
+        return slate, creator
+
+    def strategies(self, creator_id: str | None = None) -> Json:
+        """The library of strategies: measured lifts; with a creator only what applies to them, best first."""
+        published = self._published()
+        if creator_id is None:
+            measures = published.measures
+            shown = [RankedStrategy(s, measures.get(s.evidence), 0.0, 0.0) for s in self._library.values()]
+            return {"as_of": published.as_of, "creator_id": None, "strategies": [_row(r, False) for r in shown]}
+        slate, creator = self._answers.drawn(RecommendationRequest(creator_id=creator_id, k=SLATE))
+        known = condition_features(creator, items_of(slate, published.cleared, False))
+        shown = rank_strategies(self._library, published, known)
+        return {"as_of": published.as_of, "creator_id": creator_id, "strategies": [_row(r, True) for r in shown]}
+
+    def artists(
+        self, creator_id: str | None = None, region: str | None = None, tag: str | None = None, limit: int = 20
+    ) -> Json:
+        """The library of viral artists; nearest to a creator first where one is named, else strongest burst first."""
+        published, creator = self._published(), self._creator(creator_id)
+        chosen = [
+            at
+            for at, artist in enumerate(published.artists)
+            if (not region or artist.region == region) and (not tag or tag in (*artist.tags, *artist.before.tags))
+        ]
+        near = nearest_artists(creator, published, chosen)[:limit]
+        rows = [_artist(one, creator is not None) for one in near]
+        return {"as_of": published.as_of, "creator_id": creator_id, "artists": rows}
+
+    def _creator(self, creator_id: str | None) -> Creator | None:
+        if creator_id is None:
+            return None
+        return self._answers.drawn(RecommendationRequest(creator_id=creator_id, k=1))[1]
+
+
+def _sparing(weak: set[str], ranked: list[RankedStrategy]) -> list[RankedStrategy]:
+    """Without what the creator's own posts speak against, whatever it is worth to others; that much is always left."""
+    kept = [one for one in ranked if one.strategy.evidence not in weak]
+    return kept if len(kept) >= LEAST_PLAYS else ranked
+
+
+def _towards(goal: str | None, ranked: list[RankedStrategy]) -> list[RankedStrategy]:
+    """The same strategies, those that speak of the goal a little higher; the goal itself is never repeated."""
+    words = {word for word in (goal or "").casefold().split() if len(word) > 3}
+    if not words:
+        return ranked
+
+    def bonus(one: RankedStrategy) -> float:
+        text = " ".join((one.strategy.name, one.strategy.goal, *one.strategy.kpis)).casefold()
+        return GOAL_BONUS * any(word in text for word in words)
+
+    return sorted((replace(r, shrunk=r.shrunk + bonus(r)) for r in ranked), key=lambda r: (-r.score, r.strategy.id))
+
+
+def _row(ranked: RankedStrategy, is_ranked: bool) -> Json:
+    strategy, measure = ranked.strategy, ranked.measure
+    enough = measure is not None and measure.lift is not None
+    return {
+        **strategy.model_dump(mode="json", exclude={"evidence"}),
+        "query": strategy.evidence,
+        "score": round(ranked.score, 4) if is_ranked else None,
+        "fit": round(ranked.fit, 4) if is_ranked else None,
+        "measured": {
+            "verdict": "measured" if enough else "not enough data",
+            "lift": _percent(measure.lift) if measure else None,
+            "lo80": _percent(measure.lo) if measure else None,
+            "hi80": _percent(measure.hi) if measure else None,
+            "posts": measure.posts if measure else 0,
+            "others": measure.others if measure else 0,
+            "creators": measure.creators if measure else 0,
+        },
+    }
+
+
+def _percent(lift: float | None) -> float | None:
+    """A log-lift as a share: 0.08 is eight percent more views."""
+    return None if lift is None else round(float(np.expm1(lift)), 4)
+
+
+def _artist(near: Near, is_near: bool) -> Json:
+    artist: Viral = near.artist
+    told = {name: getattr(artist, name) for name in artist.__dataclass_fields__ if name not in ("taste", "before")}
+    before = {name: getattr(artist.before, name) for name in artist.before.__dataclass_fields__}
+    return {**told, "before": before, "nearness": round(near.nearness, 4) if is_near else None}

@@ -1,0 +1,70 @@
+"""A model's server, a writer without a model, and what stands between them, as tests of strategies use them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import configs
+from configs import VertexSettings
+from serving.strategies.author import Commission, Composed, compose
+from serving.strategies.grounding import check
+from serving.strategies.prompt import Draft
+from serving.strategies.schemas import Check, Evidence, Strategy
+from serving.strategies.spending import SpendingLedger
+from serving.strategies.vertex import Vertex
+from tests import grounded
+from tests.grounded import KNOWN, Teller
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+LIBRARY = {"duet-chain": {"name": "Duet chain", "steps": [KNOWN["step.1"]]}}
+
+
+class PlainWriter:
+    """Writes what the evidence proves."""
+
+    def write(self, evidence: Evidence) -> Strategy:
+        return grounded.strategy(evidence, Teller(random.Random(0)))
+
+
+def checker(strategy: Strategy, evidence: Evidence) -> Check:
+    return check(strategy, evidence, KNOWN)
+
+
+def draft_of(evidence: Evidence, teller: Teller | None = None) -> dict[str, Any]:
+    """A draft that the evidence proves, as the model would send it."""
+    written = grounded.strategy(evidence, teller or Teller(random.Random(1)))
+    return {name: value for name, value in written.model_dump(mode="json").items() if name in Draft.model_fields}
+
+
+def settings(url: str, **changes: Any) -> VertexSettings:
+    quick = {"deadline_seconds": 3.0, "timeout_seconds": 1.0, "wait_seconds": 0.02, "project": "p", "base_url": url}
+    return configs.load().strategy.vertex.model_copy(update={**quick, **changes})
+
+
+def vertex(url: str, folder: Path, **changes: Any) -> Vertex:
+    chosen = settings(url, **changes)
+    return Vertex(chosen, SpendingLedger(folder / "vertex.sqlite", chosen.budget_usd_per_day))
+
+
+def commission(evidence: Evidence, **more: Any) -> Commission:
+    return Commission(evidence, LIBRARY, NOW, **more)
+
+
+def composed(model: Vertex | None, *asked: Commission) -> list[Composed]:
+    """One strategy after another."""
+
+    async def run() -> list[Composed]:
+        found = [await compose(one, PlainWriter(), model, checker) for one in asked]
+        if model is not None:
+            await model.aclose()
+        return found
+
+    return asyncio.run(run())
+
+
+Write = Callable[[dict[str, Any]], dict[str, Any]]
