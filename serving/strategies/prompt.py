@@ -115,4 +115,4 @@ def _quoted(text: str | None, most: int = 120) -> str | None:
     """Untrusted text that looks like no delimiter, tag or fence."""
     if text is None:
         return None
-    return cleaned(text, most).translate(str.maketrans({"<": "‹", ">": "›", "`": "'", "{": "(", "}": ")"}))
+    return cleaned(text, most).translate(str.maketrans("<>`{}", "‹›'()"))

@@ -187,9 +187,9 @@ class Vertex:
             self._learn(fault)
             raise
         except Exception as error:
-            fault = _fault(error)
-            self._learn(fault)
-            raise fault from error
+            told = _fault(error)
+            self._learn(told)
+            raise told from error
         self.breaker.succeeded()
         return found
 
