@@ -84,7 +84,7 @@ def test_the_service_is_what_an_orchestrator_and_a_frontend_expect(shell: Shell)
     with shell.serving() as (process, client):
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 200
-        assert "harmonic_requests_total" in client.get("/metrics").text
+        assert "harmonic_snapshot_age_seconds" in client.get("/metrics").text
         document = client.get("/docs.json").json()
         assert "/v1/recommendations" in document["paths"]
         example = document["components"]["schemas"]["RecommendationRequest"]["examples"][0]
