@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import configs
 import harmonic
 from features.lake import Lake
 from features.materialize import latest_instant
+from models.workspace import Workspace
 from serving.batch import COLUMNS
+from serving.show import show_slate
 from tests.e2e.conftest import Shell
 from tests.worlds import small_environment
 
@@ -32,6 +35,11 @@ VERBS = {
     "recommend", "serve", "consume",
 }  # fmt: skip
 REGISTERED = sorted(str(command.name or command.callback.__name__) for command in harmonic.app.registered_commands)
+GROUPED = [
+    f"{group} {command.name or command.callback.__name__}"
+    for group, verbs in harmonic.GROUPS.items()
+    for command in verbs.registered_commands
+]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -96,15 +104,15 @@ def refused(done: tuple[int, str, str]) -> str:
 # Help
 
 
-@pytest.mark.parametrize("verb", REGISTERED)
+@pytest.mark.parametrize("verb", REGISTERED + GROUPED)
 def test_help_shows_an_example(run: Run, verb: str) -> None:
-    code, out, _ = run(verb, "--help")
+    code, out, _ = run(*verb.split(), "--help")
     assert code == 0 and f"harmonic {verb}" in out and "Example" in out
 
 
 def test_help_lists_every_verb_of_the_design(run: Run) -> None:
     code, out, _ = run("--help")
-    assert code == 0 and all(verb in out for verb in REGISTERED)
+    assert code == 0 and all(verb in out for verb in [*REGISTERED, *harmonic.GROUPS])
     assert set(REGISTERED) >= VERBS
 
 
@@ -280,7 +288,7 @@ def test_a_title_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) -
         "model": "1",
         "items": [item],
     }
-    harmonic._show_slate(slate)
+    show_slate(slate, Console())
     out = capsys.readouterr().out
     assert "[/b] so [red] – a [link=x]" in out and "[one]" in out and "[dim]" in out
 
@@ -331,12 +339,6 @@ def test_a_back_test_forecasts_at_every_weekly_cut_off(run: Run, tmp_path: Path)
     assert list(table) == FORECAST_COLUMNS and table["cutoff"].diff().max() == pd.Timedelta(days=7)
 
 
-def test_help_of_a_back_test_shows_an_example(run: Run) -> None:
-    assert "forecast" in run("backtest", "--help")[1]
-    code, out, _ = run("backtest", "forecast", "--help")
-    assert code == 0 and "harmonic backtest forecast" in out and "Example" in out
-
-
 # Models, in the order of their lives
 
 
@@ -356,7 +358,7 @@ def test_a_model_lives_from_training_to_rollback(run: Run) -> None:
     assert len(answer(run("audit", "--json"))) == 1
 
     assert "nothing to go back to" in refused(run("rollback", "--json"))
-    registry = harmonic.Workspace().registry
+    registry = Workspace().registry
     registry.promote("2", "by hand", datetime(2026, 2, 1, tzinfo=UTC))
     assert answer(run("rollback", "--json")) == {"champion": "1"}
     assert [tenure["version"] for tenure in answer(run("audit", "--json"))] == ["1", "2", "1"]

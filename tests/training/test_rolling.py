@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 import configs
 import harmonic
+from configs.console import warn
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from features.store import FeatureRepository
@@ -271,9 +272,9 @@ def test_the_command_line_tells_people_and_machines(
 
 
 def test_a_warning_is_framed_on_stderr_and_no_warning_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
-    harmonic._warn("")
+    warn("")
     assert capsys.readouterr() == ("", "")
-    harmonic._warn("ranker is 3.1 times as good as the best plain ranking")
+    warn("ranker is 3.1 times as good as the best plain ranking")
     out, err = capsys.readouterr()
     assert out == "" and "WARNING: too good to be true. ranker is 3.1 times" in err
     assert err.splitlines()[0] == err.splitlines()[-1] == "!" * 80

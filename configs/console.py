@@ -1,0 +1,68 @@
+"""How verbs tell people and machines what came of them: lines, JSON, files, and a bar while it lasts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+
+def say(text: str) -> None:
+    """What was asked for, on stdout."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Tell what is going on: on stderr, beside the figures."""
+    typer.echo(text, err=True)
+
+
+def warn(warning: str) -> None:
+    """Tell what must not be overlooked: on stderr, framed, and red where a terminal shows colour; nothing if empty."""
+    if warning:
+        rule = "!" * 80
+        typer.secho(f"{rule}\nWARNING: too good to be true. {warning}\n{rule}", err=True, fg="red", bold=True)
+
+
+def fail(error: Exception) -> NoReturn:
+    """End with one line about a user's mistake, and exit code 1."""
+    typer.echo(f"harmonic: {error}", err=True)
+    sys.exit(1)
+
+
+def print_json(value: Any) -> None:
+    """For machines, on stdout; what JSON has no word for is written as `str` writes it."""
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_INDENT_2, default=str).decode())
+
+
+def write_parquet(table: Any, out: Path) -> None:
+    """Write a frame whole or not at all, its folder included."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged = out.with_name(f".{out.name}.{os.getpid()}")
+    table.to_parquet(staged, index=False)
+    staged.replace(out)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal's stderr, told what is done and the share of it; silent where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.fields[title]}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, title=title)
+        yield lambda text, share: bar.update(task, description=text, completed=share)
