@@ -19,9 +19,9 @@ from configs import ForecastSettings
 from models.errors import TooLittleData
 from models.growth_correction import Correction, correction_features, uncertainty
 from models.growth_interval import Resolved, calibrated_levels, central_interval, needed_levels, own_levels
-from models.growth_panel import GrowthPanel, Progress, build_panel, quiet
+from models.growth_panel import PROJECTED_AT_ONCE, GrowthPanel, Progress, build_panel, quiet
 from models.growth_projection import MEDIAN, Shocks, across_gap, growth_quantiles, shown
-from models.particle_filter import RatePrior
+from models.particle_filter import Cloud, RatePrior
 from models.public_counts import DAY_US, Flags, Floats, Ints, load_counts
 
 if TYPE_CHECKING:
@@ -163,24 +163,24 @@ class GrowthForecaster:
     def _outlook(self, rows: Ints, now_us: int) -> _Outlook:
         is_fresh = self.at_us[rows] > now_us - DAY_US
         quantiles = self.quantiles[rows].copy()
-        for place in np.flatnonzero(~is_fresh):
-            quantiles[place] = self._after_gap(int(rows[place]), now_us)
+        stale, most = np.flatnonzero(~is_fresh), max(PROJECTED_AT_ONCE // len(self.shocks.replica), 1)
+        for first in range(0, len(stale), most):
+            some = stale[first : first + most]
+            quantiles[some] = self._after_gap(rows[some], now_us)
         return _Outlook(rows, is_fresh, quantiles, uncertainty(quantiles, self.half[rows]))
 
-    def _after_gap(self, row: int, now_us: int) -> Floats:
-        """Quantiles of log growth from now on of a trend that was last seen at `row`, shape (levels,)."""
-        dynamics, exact = self.settings.filter, bool(self.exact[row])
-        prior = RatePrior.of_type(self.types[row], self.settings.prior)
-        gap_days, count = (now_us - self.at_us[row]) / DAY_US, float(self.count[row])
-        pace_days = (self.at_us[row] - self.at_us[row - 1]) / DAY_US if self._follows(row) else 0.0
-        cloud = across_gap(self.panel.resting[row], gap_days, count, pace_days, prior, self.shocks, dynamics)
+    def _after_gap(self, rows: Ints, now_us: int) -> Floats:
+        """Quantiles of log growth from now on of trends of one type, last seen at `rows`, shape (m, levels)."""
+        dynamics, exact = self.settings.filter, self.exact[rows, None]
+        prior = RatePrior.of_type(self.types[rows[0]], self.settings.prior)
+        follows = (rows > 0) & (self.trend[rows - 1] == self.trend[rows])
+        gap_days = (now_us - self.at_us[rows]) / DAY_US
+        pace_days = np.where(follows, (self.at_us[rows] - self.at_us[rows - 1]) / DAY_US, 0.0)
+        resting = Cloud(*(np.stack(part) for part in zip(*(self.panel.resting[int(row)] for row in rows), strict=True)))
+        counts = self.count[rows, None]
+        cloud = across_gap(resting, gap_days[:, None], counts, pace_days[:, None], prior, self.shocks, dynamics)
         log_now = shown(cloud.level, exact)
-        quantiles = growth_quantiles(cloud, log_now, (self.horizon,), self.shocks, dynamics, exact=exact)
-        return np.asarray(quantiles[0])
-
-    def _follows(self, row: int) -> bool:
-        """Whether the row is not its trend's first."""
-        return row > 0 and bool(self.trend[row - 1] == self.trend[row])
+        return np.asarray(growth_quantiles(cloud, log_now, (self.horizon,), self.shocks, dynamics, exact=exact)[0])
 
     def _correction(self, outlook: _Outlook, resolved: Ints, now_us: int) -> Floats:
         """What past forecasts add to the median; nothing for trends that are projected across a gap."""

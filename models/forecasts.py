@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from configs import ForecastSettings
+from configs import ForecastSettings, GrowthCorrectionSettings
 from features.contract import TREND_TYPES, trend_key
 from features.forecasts import FORECAST_FEATURES, HORIZONS_DAYS
 from features.lake import Lake
@@ -53,8 +53,9 @@ def forecast_market(
 ) -> pd.DataFrame:
     """Growth of every trend, or of those in `keys`, that had a public count in the last days (`market.history_days`).
 
-    Cheaper and a little coarser than `forecaster.forecast`: fewer particles, and a history that is cut off. A trend
-    whose latest count is out of all keeping with those before it, as where several sounds share one id, is left out.
+    Cheaper and a little coarser than `forecaster.forecast`: fewer particles, fewer trees, and a history that is cut
+    off. A trend whose latest count is out of all keeping with those before it, as where several sounds share one id,
+    is left out.
 
     Args:
         as_of: UTC; counts observed at exactly this instant are known, later ones are not.
@@ -69,6 +70,7 @@ def forecast_market(
     if not len(counts):
         return pd.DataFrame({"trend_key": np.empty(0, object), **{name: np.empty(0) for name in COLUMNS}})
     panel = build_panel(counts, HORIZONS_DAYS, settings, settings.market.particles, progress)
+    settings = settings.model_copy(update={"correction": _coarser(settings)})
     classes: dict[tuple[str, ...], list[GrowthForecaster]] = {}
     frames = []
     for trend_type in sorted(set(counts.trend_types)):
@@ -79,6 +81,11 @@ def forecast_market(
         frames.append(_of_type(trend_type, classes[teachers], as_of))
     found = pd.concat(frames)
     return found[~found["trend_key"].isin(_contradicted(panel.rows))].reset_index(drop=True)
+
+
+def _coarser(settings: ForecastSettings) -> GrowthCorrectionSettings:
+    correction = settings.correction
+    return correction.model_copy(update={"lightgbm": correction.lightgbm | settings.market.lightgbm})
 
 
 def _of_type(trend_type: str, forecasters: Sequence[GrowthForecaster], as_of: datetime) -> pd.DataFrame:

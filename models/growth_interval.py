@@ -17,6 +17,9 @@ from models.public_counts import Flags, Floats
 EDGE = 1e-9
 """How far an interval reaches past its quantiles, so that a count that lands on one is inside."""
 
+AT_ONCE = 64
+"""Forecasts that are compared with all resolved ones together."""
+
 STEP = 0.05
 """Between the central levels that two quantiles can give."""
 
@@ -84,27 +87,34 @@ def calibrated_levels(
     """
     base = 0.5 ** (resolved.age_days / settings.half_life_days)
     base = base * np.where(resolved.same_type, 1.0, settings.other_type)
-    levels = np.empty(len(log_scale))
     experience = base.sum() / (base.sum() + settings.prior_weight)
     prior = np.round((own + experience * (settings.prior_level - own)) / STEP) * STEP
-    for row, (level, scale, settled) in enumerate(zip(prior, log_scale, is_settled, strict=True)):
-        near = np.exp(-0.5 * ((resolved.log_scale - scale) / settings.bandwidth) ** 2)
-        alike = np.where(resolved.is_settled == settled, 1.0, settings.other_age)
-        values, weight = np.append(resolved.needed, level), np.append(base * near * alike, settings.prior_weight)
-        order = np.argsort(values, kind="stable")
-        levels[row] = nearest_quantile(values[order], weight[order], settings.coverage)
+    values, place = np.unique(np.concatenate([resolved.needed, prior]), return_inverse=True)
+    seen, assumed = place[: len(base)], place[len(base) :]
+    order = np.argsort(seen, kind="stable")
+    held, firsts = np.unique(seen[order], return_index=True)
+    base, was, their = base[order], resolved.log_scale[order], resolved.is_settled[order]
+    levels = np.empty(len(log_scale))
+    for some in (slice(first, first + AT_ONCE) for first in range(0, len(levels), AT_ONCE)):
+        near = np.exp(-0.5 * ((was - log_scale[some, None]) / settings.bandwidth) ** 2)
+        alike = np.where(their == is_settled[some, None], 1.0, settings.other_age)
+        weight = np.zeros((len(near), len(values)))
+        if len(held):
+            weight[:, held] = np.add.reduceat(base * near * alike, firsts, axis=1)
+        weight[np.arange(len(near)), assumed[some]] += settings.prior_weight
+        levels[some] = nearest_quantiles(values, weight, settings.coverage)
     return levels
 
 
-def nearest_quantile(values: Floats, weight: Floats, share: float) -> float:
-    """The value up to which the weight comes nearest to `share` of all; equal values count as one step.
+def nearest_quantiles(values: Floats, weight: Floats, share: float) -> Floats:
+    """Per row the value up to which the weight comes nearest to `share` of all, shape (m,).
 
     Args:
-        values: ascending.
+        values: ascending and distinct, shape (v,).
+        weight: of each value, 0 where a row does not know it, shape (m, v).
     """
-    last = np.append(values[1:] > values[:-1], True)
-    reached = np.cumsum(weight)[last] / weight.sum()
-    return float(values[last][np.abs(reached - share).argmin()])
+    reached = np.cumsum(weight, axis=1)
+    return np.asarray(values[np.abs(reached / reached[:, -1:] - share).argmin(axis=1)])
 
 
 def central_interval(quantiles: Floats, levels: Floats) -> tuple[Floats, Floats]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from configs import ForecastSettings
 from models.growth_projection import LEVELS, Shocks, growth_quantiles
-from models.particle_filter import Cloud, RatePrior, follow
-from models.public_counts import DAY_US, Floats, Ints, PublicCounts
+from models.particle_filter import Cloud, RatePrior
+from models.public_counts import DAY_US, Flags, Floats, Ints, PublicCounts
 from models.replicas import Anchors, find_anchors
 from models.robust_line import Lines, trailing_lines
 
@@ -97,11 +96,7 @@ def build_panel(
     lines = {window: trailing_lines(counts, ends, window) for window in windows}
     anchors = find_anchors(counts, ends, lines[settings.filter.line_days])
     run = _Run(counts, anchors, tuple(sorted(set(horizons))), settings, particles)
-    firsts = np.searchsorted(ends, counts.starts)
-    for trend in range(len(counts)):
-        run.add(trend, int(firsts[trend]))
-        if trend % REPORT_EVERY == 0:
-            progress("following public counts", trend / len(counts))
+    run.follow(progress)
     rows = _facts(counts, ends, lines, settings.slope_windows_days)
     rows = rows.assign(rate=run.state[0], rate_sd=run.state[1], level=run.state[2])
     return GrowthPanel(rows, run.quantiles, run.horizons, run.resting)
@@ -124,38 +119,60 @@ class _Run:
         self.ends = counts.day_ends
         self.state = np.zeros((3, len(self.ends)))
         self.quantiles = np.zeros((len(horizons), len(self.ends), len(LEVELS)))
+        self.few = np.linspace(0, particles - 1, min(RESTING_PARTICLES, particles)).astype(np.int64)
         self.resting: dict[int, Cloud] = {}
 
-    def add(self, trend: int, first_row: int) -> None:
-        """Follow one trend; its random numbers come from its name."""
-        name = f"{self.counts.trend_types[trend]}:{self.counts.trend_ids[trend]}"
-        rng = np.random.Generator(np.random.SFC64([self.settings.seed, zlib.crc32(name.encode())]))
-        prior = RatePrior.of_type(self.counts.trend_types[trend], self.settings.prior)
-        rows = follow(self.counts, trend, self.anchors, first_row, self.settings.filter, prior, self.particles, rng)
-        most = max(PROJECTED_AT_ONCE // self.particles, 1)
-        while some := list(islice(rows, most)):
-            self._keep([row for row, _ in some], Cloud(*map(np.stack, zip(*(cloud for _, cloud in some), strict=True))))
+    def follow(self, progress: Progress) -> None:
+        """Follow trend after trend, and project several together."""
+        most, clouds = max(PROJECTED_AT_ONCE // self.particles, 1), list[Floats]()
+        firsts, waiting, done = np.searchsorted(self.ends, self.counts.starts), 0, 0
+        for trend in range(len(self.counts)):
+            clouds.append(self._clouds(trend, slice(firsts[trend], firsts[trend + 1])))
+            waiting += len(clouds[-1])
+            if waiting >= most or trend + 1 == len(self.counts):
+                together = np.concatenate(clouds)
+                for first in range(0, waiting, most):
+                    some = together[first : first + most]
+                    self._keep(np.arange(done + first, done + first + len(some)), Cloud(some[:, 0], some[:, 1]))
+                clouds, waiting, done = [], 0, done + waiting
+            if trend % REPORT_EVERY == 0:
+                progress("following public counts", trend / len(self.counts))
 
-    def _keep(self, rows: list[int], clouds: Cloud) -> None:
+    def _clouds(self, trend: int, rows: slice) -> Floats:
+        """The particles at each day end of a trend, shape (day ends, 2, particles); chance comes from its name."""
+        from models.filter_kernels import Dynamics, Sights, follow_counts
+
+        counts, kind = self.counts, self.counts.trend_types[trend]
+        name = f"{kind}:{counts.trend_ids[trend]}"
+        rng = np.random.Generator(np.random.SFC64([self.settings.seed, zlib.crc32(name.encode())]))
+        own = slice(counts.starts[trend], counts.starts[trend + 1])
+        is_end = np.zeros(own.stop - own.start, np.bool_)
+        is_end[self.ends[rows] - own.start] = True
+        sights = Sights(counts.days[own], counts.counts[own], counts.cell[own], is_end)
+        dynamics = Dynamics.of(self.settings.filter, RatePrior.of_type(kind, self.settings.prior))
+        clouds = np.empty((rows.stop - rows.start, 2, self.particles))
+        follow_counts(rng, sights, self.anchors.table[rows], dynamics, self.particles, clouds)
+        return clouds
+
+    def _keep(self, rows: Ints, clouds: Cloud) -> None:
         """Keep what some rows know; clouds of shape (rows, particles)."""
-        ends, anchors = self.ends[rows], [self.anchors[row] for row in rows]
+        ends = self.ends[rows]
         log_now = np.log(self.counts.counts[ends])[:, None]
-        offset, share = np.array([[(anchor.offset, anchor.share)] for anchor in anchors]).transpose(2, 0, 1)
+        replica = self.anchors.offset[rows, None], self.anchors.share[rows, None]
         self.state[0, rows], self.state[1, rows] = np.median(clouds.rate, axis=1), clouds.rate.std(axis=1)
         self.state[2, rows] = clouds.level.mean(axis=1) - log_now[:, 0]
         exact = self.counts.is_exact[ends][:, None]
         self.quantiles[:, rows] = growth_quantiles(
-            clouds, log_now, self.horizons, self.shocks, self.settings.filter, (offset, share), exact
+            clouds, log_now, self.horizons, self.shocks, self.settings.filter, replica, exact
         )
-        few = np.linspace(0, self.particles - 1, min(RESTING_PARTICLES, self.particles)).astype(np.int64)
-        for place, row in enumerate(rows):
-            if self._rests(row):
-                self.resting[row] = Cloud(clouds.level[place, few], clouds.rate[place, few])
+        for place in np.flatnonzero(self._rests(ends)):
+            self.resting[int(rows[place])] = Cloud(clouds.level[place, self.few], clouds.rate[place, self.few])
 
-    def _rests(self, row: int) -> bool:
-        k = self.ends[row]
-        last = k + 1 == self.counts.starts[self.counts.trend[k] + 1]
-        return bool(last or self.counts.day[k + 1] > self.counts.day[k] + 1)
+    def _rests(self, ends: Ints) -> Flags:
+        """Whether the trend was not seen on the day after."""
+        counts, after = self.counts, np.minimum(ends + 1, len(self.counts.counts) - 1)
+        last = ends + 1 == counts.starts[counts.trend[ends] + 1]
+        return np.asarray(last | (counts.day[after] > counts.day[ends] + 1))
 
 
 def _facts(counts: PublicCounts, ends: Ints, lines: Mapping[float, Lines], windows: Sequence[int]) -> pd.DataFrame:

@@ -67,23 +67,25 @@ def project(cloud: Cloud, days: int, shocks: Shocks, settings: GrowthFilterSetti
 
 def across_gap(
     cloud: Cloud,
-    days: float,
-    count: float,
-    pace_days: float,
+    days: Floats,
+    count: Floats,
+    pace_days: Floats,
     prior: RatePrior,
     shocks: Shocks,
     settings: GrowthFilterSettings,
 ) -> Cloud:
-    """The cloud after `days` days in which nothing was seen, as the filter itself would move it.
+    """Clouds after `days` days in which nothing was seen, as the filter itself would move them.
 
     Args:
-        count: the last one seen.
-        pace_days: how long before it the trend had been seen.
+        cloud: several, each shape (m, particles).
+        days: how long nothing was seen of each, shape (m, 1).
+        count: the last one seen, shape (m, 1).
+        pace_days: how long before it the trend had been seen, shape (m, 1).
     """
     level, rate = cloud
-    if days > max(settings.gap_days, 2 * pace_days):
-        rate = np.where(shocks.renewed, prior.rates(count, shocks.grows, shocks.normal), rate)
-    dt = min(days, LONGEST_STEP_DAYS)
+    is_gap = days > np.maximum(settings.gap_days, 2 * pace_days)
+    rate = np.where(is_gap & shocks.renewed, prior.rates(count, shocks.grows, shocks.normal), rate)
+    dt = np.minimum(days, LONGEST_STEP_DAYS)
     following = next_rates(rate, dt, shocks.volatile[0], shocks.noise[0], settings)
     return Cloud(level + 0.5 * (rate + following) * dt, following)
 

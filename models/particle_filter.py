@@ -6,7 +6,8 @@ count l and its rate r per day:
     r' = r exp(−(decay + self_decay max(r, 0)) dt + volatility √dt z₁) + noise √dt z₂
     l' = l + (r + r') dt ÷ 2
 
-A count says only that the true one lies inside a rounding cell, or that of one of two replicas where it flips.
+A count says only that the true one lies inside a rounding cell, or that of one of two replicas where it flips. What
+runs is `filter_kernels`, the same step by step as compiled loops; `follow` is what it is held to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from configs import GrowthFilterSettings, GrowthPriorSettings
-from models.public_counts import Floats, Ints, PublicCounts
+from models.public_counts import Flags, Floats, PublicCounts
 from models.replicas import NO_ANCHOR, Anchor, Anchors
 
 LONGEST_STEP_DAYS: Final = 30.0
@@ -60,13 +61,13 @@ class RatePrior:
         known = settings.log10_reference
         return cls(settings, known.get(trend_type, min(known.values(), default=0.0)))
 
-    def median(self, count: float) -> float:
+    def median(self, count: Floats | float) -> Floats:
         """Median rate per day of a growing trend of this size."""
-        above = max(np.log10(count) - self.log10_reference, 0.0)
-        return float(self.settings.rate * 10.0 ** (-self.settings.slope * above))
+        above = np.maximum(np.log10(count) - self.log10_reference, 0.0)
+        return np.asarray(self.settings.rate * 10.0 ** (-self.settings.slope * above))
 
-    def rates(self, count: float, grows: Floats, normal: Floats) -> Floats:
-        """Rates for uniform draws `grows` and standard normal draws `normal` of the same shape."""
+    def rates(self, count: Floats | float, grows: Floats, normal: Floats) -> Floats:
+        """Rates for uniform draws `grows` and standard normal draws `normal`; all shapes broadcast together."""
         median, prior = self.median(count), self.settings
         return np.where(grows < prior.growing, median * np.exp(prior.spread * normal), prior.flat * median * normal)
 
@@ -75,7 +76,9 @@ class RatePrior:
         return self.rates(count, rng.random(size), rng.standard_normal(size))
 
 
-def next_rates(rate: Floats, dt: float, volatile: Floats, noise: Floats, settings: GrowthFilterSettings) -> Floats:
+def next_rates(
+    rate: Floats, dt: Floats | float, volatile: Floats, noise: Floats, settings: GrowthFilterSettings
+) -> Floats:
     """Rates after `dt` days for standard normal draws `volatile` and `noise` of the same shape."""
     root = np.sqrt(dt)
     drift = (settings.decay + settings.self_decay * np.maximum(rate, 0.0)) * -dt
@@ -126,7 +129,7 @@ class ParticleFilter:
 
     def _renew(self, seen: Seen) -> None:
         """Draw half of the rates anew: after a gap the trend may be another one."""
-        fresh = self.rng.random(self.size) < 0.5
+        fresh = self._some(0.5)
         self.rate = np.where(fresh, self.prior.draw(seen.count, self.size, self.rng), self.rate)
 
     def _move(self, seen: Seen) -> None:
@@ -135,14 +138,13 @@ class ParticleFilter:
         steps = int(np.ceil(dt / LONGEST_STRIDE_DAYS)) or 1
         for _ in range(steps):
             self._stride(dt / steps, seen.elapsed / steps)
-        jumped = self._some(self.settings.recount * dt)
-        self.level[jumped] = self._inside(seen, len(jumped))
+        self.level = np.where(self._some(self.settings.recount * dt), self._inside(seen, self.size), self.level)
 
     def _stride(self, dt: float, elapsed: float) -> None:
         """One step of the rates over `dt` days, and of the log counts over `elapsed` days."""
-        before, rate = self.rate, self.rate.copy()
-        changed = self._some(self.settings.regime_change * dt)
-        rate[changed] *= np.exp(self.rng.standard_normal(len(changed)))
+        before = self.rate
+        changed, shock = self._some(self.settings.regime_change * dt), self.rng.standard_normal(self.size)
+        rate = np.where(changed, before * np.exp(shock), before)
         volatile, noise = self.rng.standard_normal((2, self.size))
         self.rate = next_rates(rate, dt, volatile, noise, self.settings)
         self.level = self.level + 0.5 * (before + self.rate) * elapsed
@@ -150,11 +152,11 @@ class ParticleFilter:
     def _restart(self, dt: float, anchor: Anchor, at_days: float) -> None:
         """Put some particles on the latest line, so that no trend stays lost."""
         moved = self._some(self.settings.restart * dt)
-        level, speed, turn = self.rng.standard_normal((3, len(moved)))
+        level, speed, turn = self.rng.standard_normal((3, self.size))
         here = anchor.level + anchor.slope * (at_days - anchor.at_days)
-        self.level[moved] = here + 0.7 * anchor.scale * level
+        self.level = np.where(moved, here + 0.7 * anchor.scale * level, self.level)
         wander = 0.5 * anchor.scale / self.settings.line_days
-        self.rate[moved] = anchor.slope * np.exp(0.3 * speed) + wander * turn
+        self.rate = np.where(moved, anchor.slope * np.exp(0.3 * speed) + wander * turn, self.rate)
 
     def _likelihood(self, seen: Seen, replica: Anchor) -> Floats:
         """How likely the count is for each particle: the cell's indicator with soft edges."""
@@ -171,10 +173,9 @@ class ParticleFilter:
         """Log counts drawn evenly from a rounding cell, shape (size,)."""
         return np.log(np.maximum(seen.count + (self.rng.random(size) - 0.5) * seen.cell, 0.5))
 
-    def _some(self, chance: float) -> Ints:
-        """Particles that an event of this chance hits, each by itself: Poisson throws with replacement."""
-        throws = self.rng.poisson(-self.size * np.log1p(-min(chance, 0.999)))
-        return np.unique(self.rng.integers(0, self.size, throws))
+    def _some(self, chance: float) -> Flags:
+        """Particles that an event of this chance hits, each by itself, shape (size,)."""
+        return np.asarray(self.rng.random(self.size) < chance)
 
 
 def _inside_softly(level: Floats, low: float, high: float, soft: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -55,8 +56,12 @@ class Anchors:
     share: Floats
 
     def __getitem__(self, row: int) -> Anchor:
-        fields = (self.at_days, self.level, self.slope, self.scale, self.offset, self.share)
-        return Anchor(*(float(field[row]) for field in fields))
+        return Anchor(*self.table[row].tolist())
+
+    @cached_property
+    def table(self) -> Floats:
+        """All attributes side by side, columns as the fields of `Anchor`, shape (rows, 6)."""
+        return np.column_stack([self.at_days, self.level, self.slope, self.scale, self.offset, self.share])
 
 
 def find_anchors(counts: PublicCounts, ends: Ints, lines: Lines) -> Anchors:

@@ -18,7 +18,7 @@ from features.schemas import TREND_SNAPSHOTS
 from features.trends import rounding_unit
 from models.errors import TooLittleData
 from models.forecaster import GrowthForecaster, end_of_day, forecast
-from models.growth_interval import nearest_quantile
+from models.growth_interval import nearest_quantiles
 from models.growth_panel import build_panel, row_after
 from models.growth_projection import LEVELS, shown
 from models.public_counts import load_counts
@@ -270,7 +270,7 @@ def test_rows_find_their_trend_some_days_later_and_never_another() -> None:
 
 
 def test_the_nearest_quantile_counts_equal_values_as_one_step() -> None:
-    values = np.array([0.0, 0.0, 0.5, 1.0])
-    assert nearest_quantile(values, np.ones(4), 0.6) == 0.0
-    assert nearest_quantile(values, np.ones(4), 0.7) == 0.5
+    weight = np.array([[2.0, 1.0, 1.0]])
+    assert nearest_quantiles(np.array([0.0, 0.5, 1.0]), weight, 0.6) == [0.0]
+    assert nearest_quantiles(np.array([0.0, 0.5, 1.0]), weight, 0.7) == [0.5]
     assert len(LEVELS) % 2 == 1
