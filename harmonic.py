@@ -18,7 +18,7 @@ from configs.options import AsJson, AsOf
 from models.workspace import Workspace
 from serving.bench.commands import bench
 from serving.key_commands import keys
-from serving.strategies.commands import library, strategy
+from serving.strategies.commands import library, strategies, strategy
 from training.trial_commands import backtest, benchmark
 
 __all__ = ["Workspace", "app", "main", "prepare"]
@@ -93,7 +93,7 @@ VERBS = (
     models.commands.audit,
     score,
     serving.commands.recommend,
-    strategy,
+    strategies,
     serving.commands.serve,
     serving.commands.consume,
     training.commands.tune,
@@ -102,7 +102,14 @@ VERBS = (
 )
 """As `harmonic --help` lists them: from nothing to serving, then the studies."""
 
-GROUPS = {"bench": bench, "backtest": backtest, "benchmark": benchmark, "keys": keys, "library": library}
+GROUPS = {
+    "strategy": strategy,
+    "library": library,
+    "backtest": backtest,
+    "benchmark": benchmark,
+    "bench": bench,
+    "keys": keys,
+}
 
 app = typer.Typer(
     name="harmonic",

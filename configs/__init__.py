@@ -29,7 +29,7 @@ from configs.ranking import (
 from configs.section import Section, SettingsError
 from configs.serving import ServingSettings, TrafficSettings
 from configs.stores import FeastSettings, LakeSettings, LogSettings, MlflowSettings, SimulatorSettings
-from configs.strategy import BatchSettings, StrategySettings, VertexSettings
+from configs.strategy import BatchSettings, StrategyRankerSettings, StrategySettings, VertexSettings
 from configs.tree import CONFIG_DIR, SECTIONS, Settings, current, faults_of, load
 from configs.trends import LifecycleSettings, PoolSettings, TrendSettings
 
@@ -66,6 +66,7 @@ __all__ = [
     "SettingsError",
     "SimulatorSettings",
     "StageSettings",
+    "StrategyRankerSettings",
     "StrategySettings",
     "StreamSettings",
     "TokenSettings",

@@ -16,7 +16,6 @@ class ServingSettings(Section):
     default_k: int = Field(gt=0)
     max_k: int = Field(gt=0)
     max_candidates: int = Field(gt=0)
-    most_scored: int = Field(gt=0)
     max_share_of_kind: float = Field(gt=0, le=1)
     reasons: int = Field(ge=0)
     refresh_seconds: float = Field(gt=0)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from configs.ranking import StageSettings
 from configs.section import Section
 
 
@@ -49,7 +50,20 @@ class VertexSettings(Section):
     batch: BatchSettings
 
 
+class StrategyRankerSettings(StageSettings):
+    """The ranker of strategies: its cut-offs and its two stages."""
+
+    model_name: str = Field(min_length=1)
+    horizon_days: int = Field(gt=0)
+    cutoff_step_days: int = Field(gt=0)
+    max_cutoffs: int = Field(gt=0)
+    test_cutoffs: int = Field(gt=0)
+    min_history_days: int = Field(gt=0)
+    half_life_days: float = Field(gt=0)
+
+
 class StrategySettings(Section):
-    """`strategy.yaml`: who writes strategies."""
+    """`strategy.yaml`: who writes strategies, and in what order they are proposed."""
 
     vertex: VertexSettings
+    ranker: StrategyRankerSettings

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         """Where champions are handed over from the registry to serving."""
         return self.home / "serving" / "model"
 
+    @property
+    def released_strategy_models(self) -> Path:
+        """Where champions among the rankers of strategies are handed over."""
+        return self.home / "serving" / "strategy_model"
+
     @classmethod
     def settings_customise_sources(
         cls,

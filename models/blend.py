@@ -1,4 +1,4 @@
-"""A first stage for any catalogue: a weighted mean of candidate generators, its shortlists, and the trees' features."""
+"""Candidates of any catalogue: the best by a weighted mean of generators, with what each generator says of them."""
 
 from __future__ import annotations
 
@@ -11,84 +11,69 @@ import scipy.sparse as sp
 
 from models.generators import Generator
 from models.interactions import Floats, Ints
+from models.queries import Table
+from models.schema import Schema
 
 LEAST: Final = 1e-6
-"""Added to the mean of the generators' shares, so that what none proposes still has a logarithm."""
+"""Added to a generator's shares, and to their mean, so that what is not proposed still has a logarithm."""
 
 
 @dataclass(frozen=True)
-class Shortlists:
-    """The first stage's best for some histories, m each.
+class Candidates:
+    """The best for some histories, m each.
 
     Attributes:
         items: columns of the catalogue, best first, shape (q, m).
-        stage_one: the first stage's score, −inf where the item may not be proposed, shape (q, m).
-        features: of the trees, float32, shape (q, m, f).
+        table: what a ranker of `Blend.schema` takes in; nothing is wanted.
     """
 
     items: Ints
-    stage_one: Floats
-    features: Floats
+    table: Table
 
 
 @dataclass(frozen=True)
 class Blend:
-    """scale × log(Σ weight × share + LEAST), a generator's share being its score ÷ the sum of its scores.
+    """log(Σ weight × share + LEAST), a generator's share being its score ÷ the sum of its scores.
 
     Attributes:
-        generators: by name; those without a weight only inform the trees.
+        generators: by name; those without a weight only inform the ranker.
         weights: generator → weight.
-        scale: the larger, the more the trees need to overturn the order.
     """
 
     generators: Mapping[str, Generator]
     weights: Mapping[str, float]
-    scale: float
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the trees' features."""
-        return (
-            "stage_one",
-            "place",
-            "history",
-            *(f"{g}_{part}" for g in self.generators for part in ("share", "place")),
-        )
+    def schema(self) -> Schema:
+        """The blend and each generator's share, as logarithms; beside them the length of the history and places."""
+        inputs, places_of = ("blend", *self.generators), tuple(f"{name}_place" for name in self.generators)
+        return Schema.of_table("items", inputs, ("history", *places_of), inputs, (*places_of, "stage_one_place"))
 
-    @property
-    def directions(self) -> list[int]:
-        """1 where the score may only rise with a feature, −1 where it may only fall, 0 elsewhere; as `names`."""
-        return [1, -1, 0] + [1, -1] * len(self.generators)
-
-    def stage_one(self, history: sp.csr_matrix, seen: sp.csr_matrix) -> Floats:
-        """Scores of the whole catalogue, −inf where seen, shape (q, n).
+    def candidates(self, history: sp.csr_matrix, seen: sp.csr_matrix, most: int) -> Candidates:
+        """The `most` best of each history.
 
         Args:
             history: how much each item of the past counts, shape (q, n).
             seen: non-zero where an item may not be proposed, shape (q, n).
+            most: how many; what may not be proposed comes last.
         """
-        return self._mixed({name: shares(self.generators[name].scores(history)) for name in self.weights}, seen)
-
-    def shortlists(self, history: sp.csr_matrix, seen: sp.csr_matrix, most: int) -> Shortlists:
-        """The `most` best of each history; arguments as for `stage_one`."""
         each = {name: shares(generator.scores(history)) for name, generator in self.generators.items()}
-        mixed = self._mixed(each, seen)
-        items = best(mixed, most)
-        stage_one = np.take_along_axis(mixed, items, axis=1)
+        mixed: Floats = sum((weight * each[name] for name, weight in self.weights.items()), np.zeros(seen.shape))
+        free = np.ones(seen.shape, bool)
+        free[seen.nonzero()] = False
+        items = best(np.where(free, mixed, -1.0), most)
+        picked = [np.take_along_axis(table, items, axis=1) for table in (mixed, *each.values())]
         known = np.broadcast_to(np.log1p(np.diff(seen.indptr))[:, None], items.shape)
-        columns = [stage_one, places(stage_one), known]
-        for table in each.values():
-            picked = np.take_along_axis(table, items, axis=1)
-            columns += [picked, places(picked)]
-        return Shortlists(items, stage_one, np.stack(columns, axis=2, dtype=np.float32, casting="same_kind"))
-
-    def _mixed(self, each: Mapping[str, Floats], seen: sp.csr_matrix) -> Floats:
-        total = np.full(seen.shape, LEAST)
-        for name, weight in self.weights.items():
-            total += weight * each[name]
-        scores = self.scale * np.log(total)
-        scores[seen.nonzero()] = -np.inf
-        return scores
+        return Candidates(
+            items,
+            Table(
+                inputs=np.log(np.stack(picked, axis=2) + LEAST).astype(np.float32),
+                others=np.stack([known, *map(places, picked[1:])], axis=2).astype(np.float32),
+                allowed=np.take_along_axis(free, items, axis=1),
+                grades=np.zeros(items.shape, np.int8),
+                terms=np.zeros((len(items), 0)),
+            ),
+        )
 
 
 def shares(scores: Floats) -> Floats:

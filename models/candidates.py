@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from configs import CandidateSettings
-from models.generators import Generator, ItemToItem, Latent, strongest
+from models.generators import Generator, ItemToItem, Latent, lean, strongest
 from models.interactions import Floats, Interactions, Ints, Strings
 from models.trending import ClusterTrendCandidates, RegionTrendCandidates
 
@@ -217,7 +217,7 @@ def fit_generators(interactions: Interactions, settings: CandidateSettings) -> d
         interactions
     )
     fitted["captions"] = CaptionCandidates(settings.caption_half_life_days, top_n).fit(interactions)
-    return fitted
+    return {name: lean(generator) for name, generator in fitted.items()}
 
 
 _seen_grams: dict[str, tuple[Ints, Floats]] = {}

@@ -12,6 +12,8 @@ from models.forest_dump import NAN_LEFT, ZERO, ZERO_APART, ZERO_LEFT, blocks_of,
 from models.interactions import Floats, Ints
 from models.mask_tables import frozen
 
+Leaves = npt.NDArray[np.uint16]
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -19,7 +21,7 @@ class Nodes:
 
     Attributes:
         roots: node at which each tree begins, shape (t,).
-        splits, levels: of each node, see `models.stage_kernels.add_contributions`.
+        splits, levels: of each node, see `models.path_kernels.add_contributions`.
     """
 
     roots: Ints
@@ -42,12 +44,69 @@ class Nodes:
 
     def contributions(self, features: Floats, scale: float) -> Floats:
         """Each feature's part of the trees' sum, times `scale`, shape (m, f) as `features` (Saabas, 2014)."""
-        from models.stage_kernels import add_contributions
+        from models.path_kernels import add_contributions
 
         total = np.zeros(features.shape)
         table = frozen(np.ascontiguousarray(features, np.float64))
         add_contributions(table, self.roots, self.splits, self.levels, ZERO, scale, total)
         return total
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What the way to every leaf adds for each feature, leaves counted from the left, tree after tree.
+
+    Attributes:
+        first: number of each tree's first leaf, shape (t,).
+        starts: of each leaf's features and amounts, shape (all leaves + 1,).
+        features, amounts: which features lie on the way, and by how much they move the expected value, shape (k,).
+    """
+
+    first: Ints
+    starts: Ints
+    features: npt.NDArray[np.uint16]
+    amounts: Floats
+
+    @classmethod
+    def of(cls, nodes: Nodes) -> Paths:
+        """Walk down all trees once."""
+        ends = np.append(nodes.roots[1:], len(nodes.splits))
+        ways: list[dict[int, float]] = []
+        first = []
+        for root, end in zip(nodes.roots.tolist(), ends.tolist(), strict=True):
+            first.append(len(ways))
+            ways += _ways(nodes.splits[root:end].tolist(), nodes.levels[root:end, 1].tolist(), root)
+        features, amounts = ([value for way in ways for value in part(way)] for part in (dict.keys, dict.values))
+        return cls(
+            first=frozen(np.array(first, np.int64)),
+            starts=frozen(np.cumsum([0, *map(len, ways)])),
+            features=frozen(np.array(features, np.uint16)),
+            amounts=frozen(np.array(amounts, np.float64)),
+        )
+
+    def contributions(self, leaves: Leaves, features: int, scale: float) -> Floats:
+        """Each feature's part of the trees' sum, times `scale`, shape (m, features); leaves of shape (m, t)."""
+        from models.path_kernels import add_paths
+
+        total = np.zeros((len(leaves), features))
+        add_paths(leaves, self.first, self.starts, self.features, self.amounts, scale, total)
+        return total
+
+
+def _ways(splits: list[list[int]], levels: list[float], root: int) -> list[dict[int, float]]:
+    """Of each leaf of a tree, from left to right, feature → how far its splits on the way move the expected value."""
+    found: list[dict[int, float]] = []
+    open_: list[tuple[int, dict[int, float]]] = [(0, {})]
+    while open_:
+        node, way = open_.pop()
+        feature, left, right, _ = splits[node]
+        if feature < 0:
+            found.append(way)
+            continue
+        for child in (right - root, left - root):
+            moved = way.get(feature, 0.0) + levels[child] - levels[node]
+            open_.append((child, {**way, feature: moved}))
+    return found
 
 
 def _nodes(fields: dict[str, str], root: int) -> tuple[npt.NDArray[np.int32], Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -12,13 +13,31 @@ import scipy.sparse as sp
 from features.contract import trend_key
 from features.creators import PROFILE
 from features.taste import TASTE_DIMENSIONS, directions
-from models.interactions import Floats, region_key
+from models.interactions import Floats, Ints, region_key
 from models.market import Market
 
 CREATOR_COLUMNS: Final = tuple(spec.name for spec in PROFILE)
 """The creator side of the ranker's features."""
 
 _AT: Final = {name: at for at, name in enumerate(CREATOR_COLUMNS)}
+
+
+@dataclass(frozen=True)
+class Words:
+    """What of a market's vocabulary speaks for a creator.
+
+    Attributes:
+        columns: ascending, shape (w,).
+        blank: the creator used nothing of the vocabulary.
+    """
+
+    columns: Ints
+    blank: bool
+
+    @classmethod
+    def of(cls, creator: Creator, market: Market) -> Words:
+        """Look everything up that a creator used and said."""
+        return cls(np.array(word_columns(creator, market), np.int64), is_blank(creator, market))
 
 
 @dataclass(frozen=True)
@@ -100,10 +119,30 @@ class Creator:
             dismissed=tuple(sorted({*self.dismissed, *dismissed})),
         )
 
+    def words_of(self, market: Market) -> Words:
+        """What of a market's vocabulary speaks for this creator; looked up once for as long as this object is kept."""
+        vocabulary, found = self._known.get("words", (None, None))
+        if vocabulary is not market.word_of or found is None:
+            found = Words.of(self, market)
+            self._known["words"] = market.word_of, found
+        return found
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[Mapping[str, int], Any]]:
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what the creator is made of."""
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
     def rows_used(self, market: Market) -> list[int]:
-        """Rows of the market's trends that this creator has used or taken up, ascending."""
-        keys = self.trend_keys if not self.adopted else {*self.trend_keys, *self.adopted}
-        return sorted(row for key in keys if (row := market.row_of.get(key)) is not None)
+        """Rows of the market's trends that this creator has used or taken up, ascending; looked up as words are."""
+        place, found = self._known.get("used", (None, None))
+        if place is not market.row_of or found is None:
+            keys = self.trend_keys if not self.adopted else {*self.trend_keys, *self.adopted}
+            found = sorted(row for key in keys if (row := market.row_of.get(key)) is not None)
+            self._known["used"] = market.row_of, found
+        return list(found)
 
     def rows_dismissed(self, market: Market) -> list[int]:
         """Rows of the market's trends that this creator wants no more of, ascending."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from configs import GrowthFilterSettings
-from models.kernels import compiled
+from models.lines import compiled
 from models.particle_filter import LONGEST_STEP_DAYS, LONGEST_STRIDE_DAYS, STEP_SLACK_DAYS, RatePrior
 from models.public_counts import Flags, Floats
 

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from configs import LinearSettings
 from models.interactions import Floats
-from models.pairs import INPUTS
-from models.panel import Panel
+from models.queries import Queries
+from models.schema import Schema
 
 
-def prior_weights(prior: Mapping[str, float]) -> Floats:
-    """Weights in the order of `INPUTS`; what the prior does not name starts at 0.
+def fit_linear(panels: Sequence[Queries], settings: LinearSettings, schema: Schema) -> Floats:
+    """Weights that make what was wanted likely under a softmax over what was allowed (ListNet, Cao et al., 2007).
 
-    Raises:
-        ValueError: the prior names something that is no input.
-    """
-    unknown = sorted(set(prior) - set(INPUTS))
-    if unknown:
-        raise ValueError(f"ranker.linear.prior names inputs that do not exist: {unknown}")
-    return np.array([prior.get(name, 0.0) for name in INPUTS])
-
-
-def fit_linear(panels: Sequence[Panel], settings: LinearSettings) -> Floats:
-    """Weights that make the adopted trends likely under a softmax over what was allowed (ListNet, Cao et al., 2007).
-
-    Minimises the cross-entropy of the adopted trends, summed over queries by their panel's weight, plus
+    Minimises the cross-entropy of what was wanted, summed over queries by their panel's weight, plus
     ridge × |w − prior|², and then moves only n ÷ (n + trust_queries) of the way from the prior for n queries.
 
+    Args:
+        panels: every query wants something.
+        settings: the prior names inputs; what it does not name starts at 0.
+        schema: names the inputs.
+
     Returns:
-        Shape (len(INPUTS),).
+        Shape (len(schema.inputs),).
     """
     from scipy.optimize import minimize
 
-    start = prior_weights(settings.prior)
+    start = schema.weights(settings.prior)
     queries = sum(len(panel) for panel in panels)
     if queries == 0:
         return start
@@ -52,14 +45,14 @@ def fit_linear(panels: Sequence[Panel], settings: LinearSettings) -> Floats:
     return np.asarray(start + queries / (queries + settings.trust_queries) * (found - start))
 
 
-def _cross_entropy(panel: Panel, weights: Floats) -> tuple[float, Floats]:
+def _cross_entropy(panel: Queries, weights: Floats) -> tuple[float, Floats]:
     scores = np.where(panel.allowed, panel.inputs @ weights.astype(np.float32), -np.inf).astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
     powers = np.exp(scores)
     sums = powers.sum(axis=1, keepdims=True)
-    adopted = panel.grades > 0
-    target = adopted / adopted.sum(axis=1, keepdims=True)
-    value = -(target * (np.where(adopted, scores, 0) - np.log(sums))).sum()
+    wanted = panel.grades > 0
+    target = wanted / wanted.sum(axis=1, keepdims=True)
+    value = -(target * (np.where(wanted, scores, 0) - np.log(sums))).sum()
     surplus = (powers / sums - target).astype(np.float32)
     gradient = np.tensordot(surplus, panel.inputs, ([0, 1], [0, 1]))
     return float(value), gradient.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from models.interactions import Floats, Ints
 
 Words = npt.NDArray[np.uint64]
 Bins = npt.NDArray[np.uint32]
-SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Words]
+SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, Words]
 """The attributes of `SideMasks` in their order, as the kernels take them."""
 
 MOST_BYTES: Final = 1 << 28
@@ -21,6 +22,9 @@ MOST_BYTES: Final = 1 << 28
 
 BLOCK_BITS: Final = 512
 """Trees of at most 64 leaves share blocks of a cache line."""
+
+CELLS: Final = 512
+"""Of a feature's range: enough for most to hold one threshold or none."""
 
 ONES: Final = np.array([(1 << bits) - 1 for bits in range(65)], np.uint64)
 
@@ -75,9 +79,13 @@ class SideMasks:
 
     Attributes:
         columns: of the side's matrix that any tree looks at, shape (c,).
-        starts: of each column's thresholds, shape (c + 1,).
-        thresholds: ascending within a column.
+        starts: how many thresholds the columns before have, shape (c + 1,).
+        thresholds: of each column, ascending, and then ∞, shape (c, w).
         banded: whether what counts as 0 has a bin of its own, shape (c,).
+        cells: of a column's range, cut into `CELLS` of one width: how many thresholds lie in the cells before, shape
+            (c, CELLS); what is out of range belongs to the first or the last.
+        lows, scales: where a column's cells begin, and 1 ÷ their width, 0 where all is one, shape (c,).
+        halves: a power of two, so that no cell has more than 2 × that − 1 thresholds, shape (c,).
         place: block and bin → row of `tables`, shape (blocks, thresholds + 3 × c).
         tables: the leaves that are left, shape (r, words of a block).
     """
@@ -86,13 +94,18 @@ class SideMasks:
     starts: Ints
     thresholds: Floats
     banded: Bools
+    cells: Bins
+    lows: Floats
+    scales: Floats
+    halves: Ints
     place: Bins
     tables: Words
 
     @property
     def arrays(self) -> SideArrays:
         """The attributes in their order."""
-        return (self.columns, self.starts, self.thresholds, self.banded, self.place, self.tables)
+        searched = (self.columns, self.starts, self.thresholds, self.banded, self.cells)
+        return (*searched, self.lows, self.scales, self.halves, self.place, self.tables)
 
     @classmethod
     def of(cls, trees: Trees, layout: Layout, features: Ints) -> SideMasks:
@@ -127,14 +140,38 @@ class SideMasks:
                 place[here, spot] = rows + np.array(ends)
                 tables.append(_left_over(trees, layout, chosen))
                 rows += len(tables[-1])
+        cells, lows, scales, halves = _cells(known)
+        padded = np.full((len(known), int(np.diff(starts).max(initial=0) + 2 * halves.max(initial=0))), np.inf)
+        for row, thresholds in zip(padded, known, strict=True):
+            row[: len(thresholds)] = thresholds
         return cls(
             columns=frozen(columns),
             starts=frozen(starts),
-            thresholds=frozen(np.concatenate([*known, np.zeros(0)])),
+            thresholds=frozen(padded),
             banded=frozen(np.array([trees.zero_apart[of].any() for of in splits], bool)),
+            cells=frozen(cells),
+            lows=frozen(lows),
+            scales=frozen(scales),
+            halves=frozen(halves),
             place=frozen(place),
             tables=frozen(np.concatenate(tables, out=aligned_ones((rows, layout.width)))),
         )
+
+
+def _cells(known: Sequence[Floats]) -> tuple[Bins, Floats, Floats, Ints]:
+    """Where the search for a value among ascending thresholds begins, and how far it goes; see `SideMasks`."""
+    cells, halves = np.zeros((len(known), CELLS), np.uint32), np.ones(len(known), np.int64)
+    lows, scales = np.zeros(len(known)), np.zeros(len(known))
+    for number, thresholds in enumerate(known):
+        lows[number], high = np.quantile(thresholds, [0.02, 0.98], method="nearest")  # some lie far out
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = high - lows[number]
+            scales[number] = CELLS / width if 0 < width < np.inf else 0.0
+            cell = (thresholds - lows[number]) * scales[number]
+            at = np.where(cell > 0, np.minimum(cell, CELLS - 1), 0).astype(np.int64)
+        cells[number] = np.searchsorted(at, np.arange(CELLS))
+        halves[number] = 1 << (int(np.bincount(at).max()).bit_length() - 1)
+    return cells, lows, scales, halves
 
 
 def _left_over(trees: Trees, layout: Layout, splits: Ints) -> Words:

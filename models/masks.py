@@ -15,13 +15,15 @@ from typing import Any, Final, Literal, get_args
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import IncompatibleModel
 from models.forest_dump import Trees, checksum, read
 from models.interactions import Floats, Ints
-from models.mask_tables import Layout, SideMasks, Words, aligned_ones, frozen
+from models.mask_tables import Layout, SideArrays, SideMasks, Words, aligned_ones, frozen
 
 Side = Literal["trend", "creator", "cross"]
+Shared = tuple[Floats, Ints, Floats, Words, SideArrays, SideArrays]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 
@@ -76,6 +78,11 @@ class CompiledForest:
     def widths(self) -> dict[Side, int]:
         """Side → number of its features."""
         return {side: self.sides.count(side) for side in SIDES}
+
+    @cached_property
+    def tables(self) -> tuple[SideArrays, SideArrays]:
+        """What the loops take of the creator's and of the cross features."""
+        return self.masks["creator"].arrays, self.masks["cross"].arrays
 
     @property
     def bytes_per_trend(self) -> int:
@@ -165,27 +172,56 @@ class PreparedForest:
             IndexError: a row is not of the snapshot.
             ValueError: something has another shape.
         """
-        from models.kernels import TILE, score_large, score_small
+        from models.kernels import score_large, score_small
 
         forest, layout = self.forest, self.forest.layout
-        own, crossed = forest.masks["creator"], forest.masks["cross"]
-        rows = frozen(np.ascontiguousarray(rows, np.int64))
-        cross = _matrix(cross, forest.widths["cross"], "cross")
-        given = _matrix(np.reshape(creator, (1, -1)), forest.widths["creator"], "creator")
+        shared = self._arguments(creator, rows, cross)
         out = np.empty(len(rows)) if out is None else out
-        if rows.ndim != 1 or len(cross) != len(rows) or out.shape != rows.shape:
-            raise ValueError(f"{rows.shape} rows, {cross.shape} cross features, {out.shape} scores")
-        if out.dtype != np.float64 or not out.flags.carray:
-            raise ValueError("the scores need a writable, contiguous array of float64")
-        shared = (given, rows, cross, self.masks, own.arrays, crossed.arrays, layout.first_tree, layout.first_block)
+        if out.shape != shared[1].shape or out.dtype != np.float64 or not out.flags.carray:
+            raise ValueError(f"the scores need a writable, contiguous array of float64, shape {shared[1].shape}")
+        words, lanes = self._room()
         if layout.shared:
-            words = np.empty((TILE, layout.width), np.uint64)
-            found = score_small(*shared, forest.values, words.view(f"u{layout.bits // 8}"), words, out)
+            found = score_small(*shared, layout.first_tree, layout.first_block, forest.values, lanes, words, out)
         else:
-            found = score_large(*shared, forest.values, np.empty((1, layout.width), np.uint64), out)
+            found = score_large(*shared, layout.first_tree, layout.first_block, forest.values, words, out)
         if not found:
             raise IndexError(f"rows must be 0 to {len(self) - 1}")
         return out
+
+    def leaves(self, creator: Floats, rows: Ints, cross: Floats) -> npt.NDArray[np.uint16] | None:
+        """The leaf of some trends in each tree, counted from the left, shape (m, t); arguments and errors as `score`.
+
+        None where trees are so large that none shares its block.
+        """
+        from models.kernels import find_leaves
+
+        if not self.forest.layout.shared:
+            return None
+        words, lanes = self._room()
+        found = np.empty((len(rows), len(self.forest.trees.leaves)), np.uint16)
+        shared = self._arguments(creator, rows, cross)
+        if not find_leaves(*shared, self.forest.layout.first_tree, lanes, words, found):
+            raise IndexError(f"rows must be 0 to {len(self) - 1}")
+        return found
+
+    def _arguments(self, creator: Floats, rows: Ints, cross: Floats) -> Shared:
+        """What the loops take first."""
+        forest = self.forest
+        given = _matrix(np.reshape(creator, (1, -1)), forest.widths["creator"], "creator")
+        rows = frozen(np.ascontiguousarray(rows, np.int64))
+        cross = _matrix(cross, forest.widths["cross"], "cross")
+        if rows.ndim != 1 or len(cross) != len(rows):
+            raise ValueError(f"{rows.shape} rows, {cross.shape} cross features")
+        own, crossed = forest.tables
+        return given, rows, cross, self.masks, own, crossed
+
+    def _room(self) -> tuple[Words, npt.NDArray[Any]]:
+        """Words for a tile of a block, and the same tree by tree."""
+        from models.kernels import TILE
+
+        layout = self.forest.layout
+        words = np.empty((TILE if layout.shared else 1, layout.width), np.uint64)
+        return words, words.view(f"u{min(layout.bits, 64) // 8}")
 
 
 def texts_of(boosters: Sequence[Any]) -> tuple[str, ...]:

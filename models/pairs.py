@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,8 @@ from models.candidates import GENERATORS, OF_HISTORY
 from models.creator import CREATOR_COLUMNS, Creator, histories, is_blank
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS, Market
+from models.queries import Query, stage_one_columns
+from models.schema import STAGE_ONE, Schema
 
 OFFSET: Final = 0.02
 """Added to a generator's score ÷ its best, so that a trend it does not propose still has a logarithm."""
@@ -42,10 +45,15 @@ FEATURES: Final = (
     *INPUTS,
     "region_share",
     "follower_gap",
-    "stage_one",
-    "stage_one_place",
+    *STAGE_ONE,
 )
 """All features of the trees, in the order of the matrix."""
+
+TERMS: Final = ("adoptions_28d", "posts_28d")
+"""What of a creator says how much is adopted at all, whatever the trend; as log1p."""
+
+TRENDS: Final = Schema("trends", INPUTS, FEATURES, frozenset({*GENERATORS, "stage_one"}), terms=TERMS)
+"""What the ranker of trends takes in. More proposed by a generator is never worse, nor is more by the linear stage."""
 
 
 def proposals(market: Market, creators: Sequence[Creator]) -> dict[str, Floats]:
@@ -132,8 +140,6 @@ def tree_features(market: Market, creator: Creator, inputs: Floats, stage_one: F
     Returns:
         Shape (m, len(FEATURES)), in the order of `FEATURES`; NaN where a value is unknown.
     """
-    best = float(stage_one.max(initial=-np.inf))
-    ordered = np.sort(-stage_one)
     return np.column_stack(
         [
             market.numeric[rows],
@@ -141,10 +147,24 @@ def tree_features(market: Market, creator: Creator, inputs: Floats, stage_one: F
             inputs[rows],
             region_share(market, creator.region)[rows],
             creator.column("followers") - market.column("median_followers")[rows],
-            np.maximum(stage_one[rows] - best, -30) if np.isfinite(best) else np.full(len(rows), -30.0),
-            np.searchsorted(ordered, -stage_one[rows]),
+            stage_one_columns(stage_one, rows),
         ]
     )
+
+
+def query(market: Market, creator: Creator, inputs: Floats, allowed: np.ndarray) -> Query:
+    """One creator's question to the ranker of trends.
+
+    Args:
+        inputs: `linear_inputs` of the creator, shape (n, len(INPUTS)).
+        allowed: which trends may be recommended, shape (n,).
+    """
+    return Query(inputs, allowed, partial(tree_features, market, creator, inputs))
+
+
+def creator_terms(creator: Creator) -> Floats:
+    """The creator's own pace, shape (len(TERMS),); nothing known counts as none."""
+    return np.array([math.log1p(_or_none(creator.column(name))) for name in TERMS])
 
 
 def region_match(market: Market, region: str) -> Floats:

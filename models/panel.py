@@ -12,13 +12,13 @@ import numpy.typing as npt
 from models.creator import Creator
 from models.interactions import Floats, Ints
 from models.market import Market
-
-Bools = npt.NDArray[np.bool_]
+from models.pairs import creator_terms, query
+from models.queries import Bools, Query
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Queries × market at one cut-off.
+    """Queries × market at one cut-off; `models.queries.Queries` of the ranker of trends.
 
     Attributes:
         cutoff: instant, UTC; features speak of it, labels of the horizon after it.
@@ -40,6 +40,16 @@ class Panel:
 
     def __len__(self) -> int:
         return len(self.creators)
+
+    def query(self, number: int) -> Query:
+        """One creator's question."""
+        inputs = self.inputs[number].astype(np.float64)
+        return query(self.market, self.creators[number], inputs, self.allowed[number])
+
+    @property
+    def terms(self) -> Floats:
+        """Each creator's own pace, shape (q, len(TERMS))."""
+        return np.stack([creator_terms(creator) for creator in self.creators])
 
     @property
     def wanted(self) -> Ints:

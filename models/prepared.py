@@ -13,21 +13,23 @@ from models.candidates import GENERATORS
 from models.creator import CREATOR_COLUMNS, Creator
 from models.forest_dump import UnsupportedForest
 from models.interactions import Floats, Ints
-from models.market import Market
+from models.market import TREND_COLUMNS, Market
+from models.mask_tables import frozen
 from models.masks import CompiledForest, PreparedForest, Side
 from models.pairs import (
     FEATURES,
     INPUTS,
     PAIR_INPUTS,
     TREND_INPUTS,
+    TRENDS,
     knowledge,
     region_match,
-    region_share,
     sound_lean,
     trend_inputs,
 )
-from models.proposers import Proposers
+from models.proposers import FLOOR, Proposers, mean
 from models.ranker import Ranker
+from models.schema import Schema
 
 Bools = npt.NDArray[np.bool_]
 
@@ -39,12 +41,26 @@ SIDES: Final[tuple[Side, ...]] = tuple(
 )
 """Of each feature of the trees: what has to change for it to change."""
 
-_TREND, _CREATOR, _CROSS = (
-    np.array([at for at, side in enumerate(SIDES) if side == wanted]) for wanted in ("trend", "creator", "cross")
-)
 _WALK, _PAIRS = GENERATORS.index("walk"), len(PAIR_INPUTS)
+_NEAR, _CLUSTER = GENERATORS.index("neighbours"), GENERATORS.index("cluster_trends")
 _HABIT, _WALK_BY_HISTORY, _ADOPTERS_BY_HISTORY, _REGION = range(len(GENERATORS), _PAIRS)
 _ADOPTERS: Final = TREND_INPUTS.index("adopters")
+_NUMERIC, _OF_CREATOR, _OF_PAIRS, _OF_TRENDS, _REST = (
+    slice(FEATURES.index(first), FEATURES.index(first) + count)
+    for first, count in (
+        (TREND_COLUMNS[0], len(TREND_COLUMNS)),
+        (CREATOR_COLUMNS[0], len(CREATOR_COLUMNS)),
+        (PAIR_INPUTS[0], len(PAIR_INPUTS)),
+        (TREND_INPUTS[0], len(TREND_INPUTS)),
+        (CROSS[_PAIRS], len(CROSS) - _PAIRS),
+    )
+)
+"""Where the features of the trees lie, block by block."""
+
+_OWN: Final = [_NEAR, _CLUSTER, _HABIT, _ADOPTERS_BY_HISTORY, _REGION]
+"""The inputs of all trends that differ from creator to creator."""
+
+_FILLED: Final = np.array([_NEAR, _CLUSTER, _WALK, _HABIT])
 
 
 @dataclass(frozen=True)
@@ -69,12 +85,13 @@ class OfRegion:
     """What a creator's region says of every trend.
 
     Attributes:
-        match, share: `region_match` and `region_share`, shape (n,).
+        place: of the region among the market's, −1 for an unknown one.
+        match: `region_match`, shape (n,).
         usual: the match of a recommendable trend, on average.
     """
 
+    place: int
     match: Floats
-    share: Floats
     usual: float
 
 
@@ -82,15 +99,11 @@ class OfRegion:
 class PreparedRanker:
     """Ranks all trends of a market for one creator; the figures of `Ranker.best` and `Ranker.score` to 1e-9.
 
-    In a market of more than `most_scored` trends only those are ranked that a sparse generator proposes, and as many
-    as that of the best by what is the same for everybody.
-
     Attributes:
         ranker, market: what was prepared.
         proposers: the market's generators.
         of_trends: `trend_inputs` of the market, shape (n, len(TREND_INPUTS)).
         forest: the trees with the trend side folded in; None where LightGBM has to predict them.
-        most_scored: see above.
     """
 
     ranker: Ranker
@@ -98,10 +111,9 @@ class PreparedRanker:
     proposers: Proposers
     of_trends: Floats
     forest: PreparedForest | None
-    most_scored: int
 
     @classmethod
-    def of(cls, ranker: Ranker, market: Market, compiled: CompiledForest | None, most_scored: int) -> PreparedRanker:
+    def of(cls, ranker: Ranker, market: Market, compiled: CompiledForest | None) -> PreparedRanker:
         """Prepare a ranker for a market.
 
         Args:
@@ -109,7 +121,7 @@ class PreparedRanker:
         """
         of_trends = trend_inputs(market)
         forest = None if compiled is None else compiled.prepare(_trend_side(market, of_trends))
-        return cls(ranker, market, Proposers.of(market), of_trends, forest, most_scored).ready()
+        return cls(ranker, market, Proposers.of(market), of_trends, forest).ready()
 
     @cached_property
     def base(self) -> Floats:
@@ -117,23 +129,14 @@ class PreparedRanker:
         return np.asarray(self.of_trends @ self.ranker.weights[_PAIRS:])
 
     @cached_property
-    def head(self) -> Bools | None:
-        """The best by what is the same for everybody, shape (n,); None where the market is small enough for all."""
-        if len(self.market) <= self.most_scored:
-            return None
-        best = np.zeros(len(self.market), np.bool_)
-        best[np.argsort(-np.where(self.market.recommendable, self.base, -np.inf))[: self.most_scored]] = True
-        return best
-
-    @cached_property
     def usual_of_trends(self) -> Floats:
         """The trend side of a recommendable trend, on average, shape (len(TREND_INPUTS),)."""
-        return _mean(self.of_trends.T, self.market.recommendable)
+        return mean(self.of_trends.T, self.market.recommendable)
 
     @cached_property
     def usual_sounds(self) -> float:
         """The share of sounds among the recommendable trends."""
-        return float(_mean(self.sounds[None, :], self.market.recommendable)[0])
+        return float(mean(self.sounds[None, :], self.market.recommendable)[0])
 
     @cached_property
     def _of_regions(self) -> dict[str, OfRegion]:
@@ -143,9 +146,9 @@ class PreparedRanker:
         """What a region changes; kept for the next request."""
         known = region if region in self.market.region_codes else ""
         if known not in self._of_regions:
-            match = region_match(self.market, known)
-            usual = float(_mean(match[None, :], self.market.recommendable)[0])
-            self._of_regions[known] = OfRegion(match, region_share(self.market, known), usual)
+            codes, match = self.market.region_codes, frozen(region_match(self.market, known))
+            usual = float(mean(match[None, :], self.market.recommendable)[0])
+            self._of_regions[known] = OfRegion(codes.index(known) if known else -1, match, usual)
         return self._of_regions[known]
 
     def pick(self, creator: Creator, allowed: Bools, most: int) -> Picked:
@@ -155,31 +158,30 @@ class PreparedRanker:
             allowed: shape (n,).
             most: how many at most.
         """
-        from models.row_kernels import best_rows
-        from models.stage_kernels import weigh
+        from models.choice_kernels import choose
+        from models.linear_kernels import fill_pairs, weigh
 
-        rows, inputs = self.proposers.inputs(creator, self.head)
-        every = slice(None) if rows is None else rows
-        weights, known, lean = self.ranker.weights, knowledge(creator), sound_lean(creator)
-        region = self.of_region(creator.region)
-        columns = np.stack([self.sounds[every], self.of_trends[every, _ADOPTERS], region.match[every]])
-        amounts = weights[[_HABIT, _ADOPTERS_BY_HISTORY, _REGION]] * [lean, known, 1.0]
+        proposers, room, region = self.proposers, self.proposers.scratch(), self.of_region(creator.region)
+        said, known, lean = creator.words_of(self.market), knowledge(creator), sound_lean(creator)
+        weights = self.ranker.weights
         of_generators = weights[: len(GENERATORS)].copy()
         of_generators[_WALK] += weights[_WALK_BY_HISTORY] * known
-        scores, can = np.empty(inputs.shape[1]), allowed[every]
-        weigh(inputs, of_generators, self.base[every], columns, amounts, can, scores)
-        best = best_rows(scores, can, most)
-        at = best if rows is None else rows[best]
-        stage_one = scores[best] - (scores[best[0]] if len(best) else 0.0)
-        pairs = np.empty((len(best), _PAIRS))
-        pairs[:, : len(GENERATORS)] = inputs[:, best].T
-        pairs[:, _HABIT] = self.sounds[at] * lean
-        pairs[:, _WALK_BY_HISTORY] = pairs[:, _WALK] * known
-        pairs[:, _ADOPTERS_BY_HISTORY] = self.of_trends[at, _ADOPTERS] * known
-        pairs[:, _REGION] = region.match[at]
-        gap = creator.column("followers") - self.followers[at]
-        cross = np.column_stack([pairs, region.share[at], gap, np.maximum(stage_one, -30), _places(stage_one)])
-        return Picked(at, stage_one, cross, self._usual(inputs, every, known, lean, region))
+        group, usually_near = proposers.near(said, room)
+        of_cluster = proposers.of_clusters[group]
+        own = weights[_OWN] * (1.0, 1.0, lean, known, 1.0)
+        columns = (room.near, of_cluster, self.sounds, self.adopters, region.match)
+        floor = FLOOR * of_generators[proposers.sparse].sum()
+        weigh(self.base, *columns, own, floor, frozen(np.ascontiguousarray(allowed, np.bool_)), room.scores)
+        usual = self._usual(proposers.propose(said, of_generators, room), known, lean, region)
+        usual[_NEAR], usual[_CLUSTER] = usually_near, proposers.cluster_means[group]
+        count = choose(room.scores, most, room.best, room.order)
+        rows, best = room.order[:count].copy(), room.best[:count]
+        table = np.empty((count + 1, len(CROSS)))
+        proposers.fill(said, rows, room, table)
+        cross = table[1:]
+        traits = np.array([lean, known, creator.column("followers")])
+        fill_pairs(rows, best, _FILLED, *columns, self.shares, self.followers, traits, region.place, cross)
+        return Picked(rows, best - best[:1], cross, usual)
 
     def score(self, creator: Creator, picked: Picked) -> Floats:
         """Raw scores of what was picked, shape (m,)."""
@@ -194,10 +196,16 @@ class PreparedRanker:
     def features(self, creator: Creator, rows: Ints, cross: Floats) -> Floats:
         """The features of the trees of some picked rows, shape (m, len(FEATURES))."""
         table = np.empty((len(rows), len(FEATURES)))
-        table[:, _TREND] = _trend_side(self.market, self.of_trends, rows)
-        table[:, _CREATOR] = creator.profile
-        table[:, _CROSS] = cross
+        table[:, _NUMERIC] = self.market.numeric[rows]
+        table[:, _OF_CREATOR] = creator.profile
+        table[:, _OF_PAIRS] = cross[:, :_PAIRS]
+        table[:, _OF_TRENDS] = self.of_trends[rows]
+        table[:, _REST] = cross[:, _PAIRS:]
         return table
+
+    def leaves(self, creator: Creator, rows: Ints, cross: Floats) -> npt.NDArray[np.uint16] | None:
+        """The leaf of some picked rows in each tree, counted from the left, shape (m, t); None where none is known."""
+        return None if self.forest is None else self.forest.leaves(creator.profile, rows, cross)
 
     def patched(self, market: Market, rows: Ints) -> PreparedRanker:
         """The same ranker on a market in which only the trend side of some rows has changed."""
@@ -206,28 +214,47 @@ class PreparedRanker:
         forest = self.forest
         if forest is not None:
             forest = forest.patched(_trend_side(market, changed, rows), rows)
-        proposers = replace(self.proposers, market=market)
-        return replace(self, market=market, proposers=proposers, of_trends=changed, forest=forest).ready()
+        return replace(
+            self, market=market, proposers=self._proposers_of(market), of_trends=changed, forest=forest
+        ).ready()
+
+    def _proposers_of(self, market: Market) -> Proposers:
+        """Of a market with the same generators."""
+        same = np.array_equal(market.recommendable, self.market.recommendable)
+        return self.proposers if same else Proposers.of(market)
 
     def ready(self) -> PreparedRanker:
         """Itself, with what the first request would have to work out for all."""
-        _ = self.base, self.head, self.usual_of_trends, self.sounds, self.usual_sounds, self.followers
+        _ = self.base, self.usual_of_trends, self.sounds, self.usual_sounds, self.followers, self.adopters, self.shares
+        _ = self.proposers.ready()
         return self
 
     @cached_property
     def sounds(self) -> Floats:
         """1 where a trend is a sound, shape (n,)."""
-        return self.market.column("is_sound")
+        return _column(self.market.column("is_sound"))
 
     @cached_property
     def followers(self) -> Floats:
         """Median followers of a trend's creators, shape (n,)."""
-        return self.market.column("median_followers")
+        return _column(self.market.column("median_followers"))
 
-    def _usual(self, inputs: Floats, every: slice | Ints, known: float, lean: float, region: OfRegion) -> Floats:
-        recommendable = self.market.recommendable[every]
+    @cached_property
+    def adopters(self) -> Floats:
+        """The input `adopters`, shape (n,)."""
+        return _column(self.of_trends[:, _ADOPTERS])
+
+    @cached_property
+    def shares(self) -> Floats:
+        """`region_share` of every region, shape (n, regions)."""
+        shares = self.market.region_shares
+        known: Floats = frozen(np.where(shares.sum(axis=1, keepdims=True) > 0, shares, np.nan))
+        return known
+
+    def _usual(self, proposed: Floats, known: float, lean: float, region: OfRegion) -> Floats:
+        """The linear inputs of a recommendable trend on average, but for how near it is and the cluster's."""
         usual = np.empty(len(INPUTS))
-        usual[: len(GENERATORS)] = _mean(inputs, recommendable)
+        usual[self.proposers.sparse] = proposed
         usual[_HABIT] = self.usual_sounds * lean
         usual[_WALK_BY_HISTORY] = usual[_WALK] * known
         usual[_ADOPTERS_BY_HISTORY] = self.usual_of_trends[_ADOPTERS] * known
@@ -241,9 +268,15 @@ def compiled_forest(ranker: Ranker) -> CompiledForest | None:
     if not ranker.boosters:
         return None
     try:
-        return CompiledForest.of(ranker.boosters, SIDES)
+        return CompiledForest.of(ranker.boosters, SIDES if ranker.schema == TRENDS else _crossed(ranker.schema))
     except UnsupportedForest:
         return None
+
+
+def _crossed(schema: Schema) -> tuple[Side, ...]:
+    """Of features that may all differ with every pair of a query and a candidate."""
+    side: Side = "cross"
+    return (side,) * len(schema.features)
 
 
 def _trend_side(market: Market, of_trends: Floats, rows: Ints | slice = slice(None)) -> Floats:
@@ -251,11 +284,7 @@ def _trend_side(market: Market, of_trends: Floats, rows: Ints | slice = slice(No
     return np.hstack([market.numeric[rows], of_trends[rows]])
 
 
-def _places(stage_one: Floats) -> Ints:
-    """How many score higher, of scores in descending order, shape (m,)."""
-    return np.searchsorted(-stage_one, -stage_one)
-
-
-def _mean(table: Floats, chosen: Bools) -> Floats:
-    """Mean of each row over the chosen columns, 0 where none is."""
-    return np.asarray(table @ chosen.astype(np.float64) / max(int(np.count_nonzero(chosen)), 1))
+def _column(values: Floats) -> Floats:
+    """As loops take it: side by side, and not to be written."""
+    column: Floats = frozen(np.ascontiguousarray(values, np.float64))
+    return column

@@ -1,76 +1,64 @@
-"""The ranker: a linear stage over all trends, LambdaRank trees that correct it on its best, and a calibration."""
+"""The ranker of whatever a schema names: a linear stage over all, trees that correct it on its best, a calibration."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from configs import RankerSettings, TreeSettings
-from models.candidates import GENERATORS
-from models.creator import Creator
+from configs import StageSettings, TreeSettings
 from models.errors import IncompatibleModel
 from models.forest import Examples, Forest, StoredBooster, fit_forest
 from models.interactions import Floats, Ints
 from models.linear import fit_linear
-from models.market import Market
-from models.pairs import FEATURES, INPUTS, tree_features
-from models.panel import Panel
+from models.pairs import TRENDS
+from models.queries import Bools, Queries, Query
+from models.schema import Schema
 
 META_FILE: Final = "ranker.json"
 TREES_FILE: Final = "trees-{}.txt"
 
 
-TERMS: Final = ("adoptions_28d", "posts_28d")
-"""What of a creator says how much is adopted at all, whatever the trend; as log1p."""
-
-
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's sigmoid over the raw score and the creator's own pace.
+    """Platt's sigmoid over the raw score and the schema's terms, for trends the creator's own pace.
 
     probability = 1 ÷ (1 + exp(−(slope × score + pace · terms + intercept)))
     """
 
     slope: float = 1.0
     intercept: float = 0.0
-    pace: tuple[float, ...] = (0.0,) * len(TERMS)
+    pace: tuple[float, ...] = (0.0,) * len(TRENDS.terms)
 
     def probability(self, raw: Floats, terms: Floats) -> Floats:
-        """Probability of adoption within the horizon, the shape of `raw`; terms of shape (m, 2) or (2,)."""
+        """Probability of adoption within the horizon, the shape of `raw`; terms of shape (m, t) or (t,)."""
         return np.asarray(
             1 / (1 + np.exp(-np.clip(self.slope * raw + terms @ np.array(self.pace) + self.intercept, -500, 500)))
         )
 
     @classmethod
-    def fit(cls, raw: Floats, terms: Floats, adopted: npt.NDArray[np.bool_]) -> Calibration:
+    def fit(cls, raw: Floats, terms: Floats, adopted: Bools) -> Calibration:
         """Logistic regression of what happened on score and pace (Platt, 1999)."""
         from sklearn.linear_model import LogisticRegression
 
         if len(np.unique(adopted)) < 2:
-            return cls(intercept=-5.0)
+            return cls(intercept=-5.0, pace=(0.0,) * terms.shape[1])
         fitted = LogisticRegression(C=1e3, max_iter=500).fit(np.column_stack([raw, terms]), adopted)
         slope, *pace = fitted.coef_[0].tolist()
         return cls(max(slope, 1e-6), float(fitted.intercept_[0]), tuple(pace))
 
 
-def creator_terms(creator: Creator) -> Floats:
-    """The creator's own pace, shape (2,); nothing known counts as none."""
-    return np.asarray(np.log1p(np.nan_to_num([creator.column(name) for name in TERMS])))
-
-
 @dataclass(frozen=True)
 class Shortlisted:
-    """The linear stage's best for one creator, as the trees see them.
+    """The linear stage's best for one query, as the trees see them.
 
     Attributes:
-        rows: rows of the market, best first, shape (m,).
-        features: of the trees, shape (m, len(FEATURES)).
+        rows: of the candidates, for trends rows of the market, best first, shape (m,).
+        features: of the trees, shape (m, len(schema.features)).
         stage_one: the linear score above the best allowed one, shape (m,); the trees add to it.
     """
 
@@ -84,12 +72,13 @@ class Ranker:
     """Both stages.
 
     Attributes:
-        weights: of the linear stage, shape (len(INPUTS),).
+        weights: of the linear stage, shape (len(schema.inputs),).
         boosters: `lightgbm.Booster`s whose mean is taken; none where there was too little to learn trees from.
         trust: how much of the trees' correction counts, 0 to 1.
         shortlist: how many of the linear stage's best the trees see.
         calibration: from raw score to probability.
         stage_hit_rates: lifecycle stage → how often its promise came true before this ranker was trained.
+        schema: names what it takes in.
     """
 
     weights: Floats
@@ -98,6 +87,7 @@ class Ranker:
     shortlist: int
     calibration: Calibration = Calibration()
     stage_hit_rates: Mapping[str, float] = field(default_factory=dict)
+    schema: Schema = TRENDS
 
     @property
     def trees(self) -> int:
@@ -105,15 +95,15 @@ class Ranker:
         return sum(int(booster.num_trees()) for booster in self.boosters)
 
     def linear(self, inputs: Floats, allowed: np.ndarray) -> Floats:
-        """Stage one of every trend, −inf where not allowed, shape (n,); inputs of shape (n, len(INPUTS))."""
+        """Stage one of every candidate, −inf where not allowed, shape (n,); inputs of shape (n, len(schema.inputs))."""
         return np.where(allowed, inputs @ self.weights, -np.inf)
 
-    def best(self, market: Market, creator: Creator, inputs: Floats, allowed: np.ndarray, most: int) -> Shortlisted:
-        """The linear stage's `most` best of one creator, with the features of the trees."""
-        stage_one = self.linear(inputs, allowed)
+    def best(self, query: Query, most: int) -> Shortlisted:
+        """The linear stage's `most` best of one query, with the features of the trees."""
+        stage_one = self.linear(query.inputs, query.allowed)
         order = np.argsort(-stage_one, kind="stable")[:most]
         rows = order[np.isfinite(stage_one[order])]
-        features = tree_features(market, creator, inputs, stage_one, rows)
+        features = query.features(stage_one, rows)
         top = stage_one[rows[0]] if len(rows) else 0.0
         return Shortlisted(rows, features, stage_one[rows] - top)
 
@@ -125,16 +115,13 @@ class Ranker:
         """What the trees add, shape (m,)."""
         return self.trust * Forest(self.boosters).correction(features, threads)
 
-    def rank_panel(self, panel: Panel) -> Floats:
-        """Raw scores of every allowed trend for every query, as serving would give them, shape (q, n).
+    def rank_panel(self, panel: Queries) -> Floats:
+        """Raw scores of every allowed candidate for every query, as serving would give them, shape (q, n).
 
         What the trees do not see keeps the linear order, below everything they see.
         """
         scores = np.full(panel.allowed.shape, -np.inf)
-        shortlists = [
-            self.best(panel.market, creator, panel.inputs[i].astype(np.float64), panel.allowed[i], self.shortlist)
-            for i, creator in enumerate(panel.creators)
-        ]
+        shortlists = [self.best(panel.query(i), self.shortlist) for i in range(len(panel))]
         corrections = self.correction(np.concatenate([s.features for s in shortlists]))
         ends = np.cumsum([len(s.rows) for s in shortlists])
         for i, (chosen, added) in enumerate(zip(shortlists, np.split(corrections, ends[:-1]), strict=True)):
@@ -154,7 +141,7 @@ class Ranker:
 
     def named_weights(self) -> dict[str, float]:
         """Input → weight of the linear stage."""
-        return dict(zip(INPUTS, self.weights.tolist(), strict=True))
+        return dict(zip(self.schema.inputs, self.weights.tolist(), strict=True))
 
     def with_calibration(self, calibration: Calibration) -> Ranker:
         """The same stages with another calibration."""
@@ -169,7 +156,7 @@ class Ranker:
         if not self.boosters:
             return {}
         gain = np.sum([booster.feature_importance("gain") for booster in self.boosters], axis=0)
-        return dict(sorted(zip(FEATURES, map(float, gain), strict=True), key=lambda item: -item[1]))
+        return dict(sorted(zip(self.schema.features, map(float, gain), strict=True), key=lambda item: -item[1]))
 
     def save(self, folder: Path) -> None:
         """Write the trees as text and everything else as JSON into `folder`."""
@@ -177,8 +164,8 @@ class Ranker:
         for number, booster in enumerate(self.boosters):
             booster.save_model(folder / TREES_FILE.format(number))
         meta = {
-            "inputs": INPUTS,
-            "features": FEATURES,
+            "inputs": self.schema.inputs,
+            "features": self.schema.features,
             "weights": self.weights.tolist(),
             "boosters": len(self.boosters),
             "trust": self.trust,
@@ -189,16 +176,19 @@ class Ranker:
         (folder / META_FILE).write_text(json.dumps(meta, indent=1))
 
     @classmethod
-    def load(cls, folder: Path) -> Ranker:
+    def load(cls, folder: Path, schema: Schema = TRENDS) -> Ranker:
         """The inverse of `save`.
 
+        Args:
+            schema: what this code computes.
+
         Raises:
-            IncompatibleModel: it was trained on other features than this code computes.
+            IncompatibleModel: it was trained on other features.
         """
         meta = json.loads((folder / META_FILE).read_text())
         inputs, names = tuple(meta.get("inputs", ())), tuple(meta.get("features", ()))
-        different = sorted({*inputs, *names} ^ {*INPUTS, *FEATURES})
-        if (inputs, names) != (INPUTS, FEATURES):
+        different = sorted({*inputs, *names} ^ {*schema.inputs, *schema.features})
+        if (inputs, names) != (schema.inputs, schema.features):
             raise IncompatibleModel(f"model {folder.name} was trained on other features ({different}): train again")
         boosters = [StoredBooster((folder / TREES_FILE.format(n)).read_text()) for n in range(meta["boosters"])]
         fitted = meta["calibration"]
@@ -210,17 +200,30 @@ class Ranker:
             shortlist=meta["shortlist"],
             calibration=calibration,
             stage_hit_rates=meta.get("stage_hit_rates", {}),
+            schema=schema,
         )
 
 
+def stored_schema(folder: Path) -> Schema:
+    """The names that a saved ranker takes in, whatever this code computes."""
+    meta = json.loads((folder / META_FILE).read_text())
+    return Schema(folder.name, tuple(meta["inputs"]), tuple(meta["features"]))
+
+
 LEAST: Final = -60.0
-"""The raw score of the best trend that the trees do not see."""
+"""The raw score of the best candidate that the trees do not see."""
 
 
-def fit_ranker(panels: Sequence[Panel], settings: RankerSettings) -> Ranker:
-    """Both stages, fitted to the queries of all panels; without any queries the prior stands alone."""
-    weights = fit_linear(panels, settings.linear)
-    stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist)
+def fit_ranker(panels: Sequence[Queries], settings: StageSettings, schema: Schema = TRENDS) -> Ranker:
+    """Both stages, fitted to the queries of all panels; without any queries the prior stands alone.
+
+    Args:
+        panels: every query wants something.
+        settings: of the stages.
+        schema: names what the panels hold.
+    """
+    weights, uncalibrated = fit_linear(panels, settings.linear, schema), Calibration(pace=(0.0,) * len(schema.terms))
+    stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist, uncalibrated, schema=schema)
     queries = sum(len(panel) for panel in panels)
     if queries < max(settings.trees.least_queries, 1) or _span_days(panels) < settings.trees.least_span_days:
         return stage_one
@@ -228,39 +231,33 @@ def fit_ranker(panels: Sequence[Panel], settings: RankerSettings) -> Ranker:
     return replace(stage_one, boosters=boosters, trust=queries / (queries + settings.trees.trust_queries))
 
 
-def fit_trees(stage_one: Ranker, panels: Sequence[Panel], settings: TreeSettings) -> tuple[Any, ...]:
+def fit_trees(stage_one: Ranker, panels: Sequence[Queries], settings: TreeSettings) -> tuple[Any, ...]:
     """LambdaRank on each query's shortlist, starting from the linear score; one forest a seed.
 
-    More proposed by a generator, or better by the linear stage, never means a lower score, all else being equal.
+    All else being equal the score moves with a feature only as the schema lets it.
     """
-    rising = {*GENERATORS, "stage_one"}
-    constraints = {"monotone_constraints": [int(name in rising) for name in FEATURES]}
-    return fit_forest(_examples(stage_one, panels), FEATURES, constraints | settings.lightgbm, settings.seeds).boosters
+    schema, examples = stage_one.schema, list(_examples(stage_one, panels, settings.learned))
+    if not examples:
+        return ()
+    parameters = {"monotone_constraints": schema.directions} | settings.lightgbm
+    return fit_forest(Examples.joined(examples), schema.features, parameters, settings.seeds).boosters
 
 
-def _examples(stage_one: Ranker, panels: Sequence[Panel]) -> Examples:
-    """The shortlist of every query that has an adoption on it."""
-    parts: list[Examples] = []
+def _examples(stage_one: Ranker, panels: Sequence[Queries], learned: int | None) -> Iterator[Examples]:
+    """The shortlist of every query that has something wanted on it, or the best of it and what was wanted."""
     for panel in panels:
-        for i, creator in enumerate(panel.creators):
-            inputs = panel.inputs[i].astype(np.float64)
-            chosen = stage_one.best(panel.market, creator, inputs, panel.allowed[i], stage_one.shortlist)
-            grades = panel.grades[i, chosen.rows].astype(np.int64)
-            if grades.any():
-                parts.append(
-                    Examples(
-                        features=chosen.features,
-                        grades=grades,
-                        start=chosen.stage_one,
-                        sizes=np.array([len(grades)]),
-                        weights=np.full(len(grades), panel.weight),
-                    )
-                )
-    return Examples.joined(parts)
+        for number in range(len(panel)):
+            chosen = stage_one.best(panel.query(number), stage_one.shortlist)
+            grades = panel.grades[number, chosen.rows].astype(np.int64)
+            if not grades.any():
+                continue
+            kept = slice(None) if learned is None else (grades > 0) | (np.arange(len(grades)) < learned)
+            wanted = grades[kept]
+            weights = np.full(len(wanted), panel.weight)
+            yield Examples(chosen.features[kept], wanted, chosen.stage_one[kept], np.array([len(wanted)]), weights)
 
 
-def _span_days(panels: Sequence[Panel]) -> float:
-    if not panels:
-        return 0.0
-    cutoffs = [panel.cutoff for panel in panels]
-    return (max(cutoffs) - min(cutoffs)).total_seconds() / 86_400
+def _span_days(panels: Sequence[Queries]) -> float:
+    """Days between the first cut-off and the last; 0 where the panels are undated."""
+    cutoffs = [panel.cutoff for panel in panels if panel.cutoff is not None]
+    return (max(cutoffs) - min(cutoffs)).total_seconds() / 86_400 if cutoffs else 0.0

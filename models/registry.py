@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 from configs import MlflowSettings
 from models.errors import IncompatibleModel, NoChampion
 from models.interactions import Floats
-from models.pairs import FEATURES
+from models.pairs import TRENDS
 from models.ranker import Ranker
 from models.releases import LoggedPredictions, publish
+from models.schema import Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,9 +111,9 @@ class Registered:
 
 
 class Registry:
-    """Runs and registered models of one project."""
+    """Runs and registered models of one project, under one name, that rank what a schema names."""
 
-    def __init__(self, settings: MlflowSettings, home: Path) -> None:
+    def __init__(self, settings: MlflowSettings, home: Path, schema: Schema = TRENDS) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         import mlflow
@@ -121,6 +122,7 @@ class Registry:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self._mlflow = mlflow
         self._name = settings.model_name
+        self._schema = schema
         mlflow.set_tracking_uri(_below(home, settings.tracking_uri, _artifacts(home, settings)))
         self._client = mlflow.MlflowClient()
         if self._client.get_experiment_by_name(settings.experiment) is None:
@@ -152,7 +154,7 @@ class Registry:
 
     def _log_model(self, record: RunRecord) -> str:
         signature = self._mlflow.models.infer_signature(
-            _frame(record.example), record.ranker.correction(record.example)
+            self._frame(record.example), record.ranker.correction(record.example)
         )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
             root = Path(folder)
@@ -176,7 +178,7 @@ class Registry:
                     "about": str(root / "about.json"),
                 },
                 signature=signature,
-                input_example=_frame(record.example),
+                input_example=self._frame(record.example),
                 code_paths=[str(Path(__file__).parents[1] / package) for package in CODE],
                 pip_requirements=[f"{name}=={installed(name)}" for name in PACKAGES],
             )
@@ -254,8 +256,8 @@ class Registry:
         about = json.loads((folder / "about.json").read_text())
         return Registered(
             version=number,
-            ranker=Ranker.load(folder / "ranker"),
-            held_out_ranker=Ranker.load(folder / "held_out"),
+            ranker=Ranker.load(folder / "ranker", self._schema),
+            held_out_ranker=Ranker.load(folder / "held_out", self._schema),
             trained_through=datetime.fromisoformat(about["trained_through"]),
             as_of=datetime.fromisoformat(about["as_of"]),
         )
@@ -293,7 +295,7 @@ class Registry:
         """Whether a registered model fits the features that this code computes, and can be released."""
         try:
             folder = self._fetch(self._resolve(version_or_alias)) / "ranker"
-            LoggedPredictions.load(folder).check(Ranker.load(folder), folder)
+            LoggedPredictions.load(folder).check(Ranker.load(folder, self._schema), folder)
         except IncompatibleModel:
             return False
         return True
@@ -346,8 +348,13 @@ class Registry:
         def fill(staged: Path) -> None:
             shutil.copytree(self._fetch(number) / "ranker", staged, dirs_exist_ok=True)
 
-        publish(folder, alias, number, fill)
+        publish(folder, alias, number, fill, self._schema)
         return number
+
+    def _frame(self, features: Floats) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(features, columns=list(self._schema.features))
 
     def _tenures(self) -> list[dict[str, str]]:
         from mlflow.exceptions import MlflowException
@@ -359,12 +366,6 @@ class Registry:
                 return []
             raise
         return [json.loads(tags[name]) for name in sorted(tags) if name.startswith("champion.")]
-
-
-def _frame(features: Floats) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(features, columns=list(FEATURES))
 
 
 def _artifacts(home: Path, settings: MlflowSettings) -> str:

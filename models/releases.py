@@ -16,9 +16,10 @@ import numpy as np
 
 from models.errors import BrokenRelease, IncompatibleModel
 from models.interactions import Floats
-from models.pairs import FEATURES, INPUTS
+from models.pairs import TRENDS
 from models.prepared import compiled_forest
 from models.ranker import Ranker
+from models.schema import Schema
 
 EXAMPLES: Final = "examples.npz"
 MANIFEST: Final = "release.json"
@@ -31,10 +32,8 @@ DRAWN: Final = 256
 KEPT: Final = 3
 """How many releases stay on disk beside those that are pointed to, so that a slow reader is not cut off."""
 
-_INPUTS_AT: Final = FEATURES.index(INPUTS[0])
-
-FEATURES_VERSION: Final = hashlib.sha256("\n".join((*INPUTS, "", *FEATURES)).encode()).hexdigest()[:12]
-"""Of the names and the order of what a ranker takes in."""
+FEATURES_VERSION: Final = TRENDS.version
+"""Of the names and the order of what the ranker of trends takes in."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class LoggedPredictions:
     """What a ranker said of some rows when it was trained.
 
     Attributes:
-        features: of the trees, the linear inputs among them, shape (m, len(FEATURES)).
+        features: of the trees, the linear inputs among them, shape (m, len(schema.features)).
         linear: the linear stage's score, shape (m,).
         correction: what the trees add to it, shape (m,).
         probability: of the sum, for a creator of whom nothing is known, shape (m,).
@@ -55,13 +54,13 @@ class LoggedPredictions:
 
     @classmethod
     def of(cls, ranker: Ranker, rows: Floats) -> LoggedPredictions:
-        """Ask a ranker about real rows, shape (m, len(FEATURES)), and about rows drawn around its own splits."""
+        """Ask a ranker about real rows, shape (m, len(schema.features)), and about rows drawn around its own splits."""
         features = np.concatenate([rows, _drawn(ranker, DRAWN)])
         return cls._asked(ranker, features, ranker.correction(features, threads=1))
 
     @classmethod
     def _asked(cls, ranker: Ranker, features: Floats, correction: Floats) -> LoggedPredictions:
-        linear = features[:, _INPUTS_AT : _INPUTS_AT + len(INPUTS)] @ ranker.weights
+        linear = features[:, ranker.schema.inputs_at] @ ranker.weights
         terms = np.zeros(len(ranker.calibration.pace))
         return cls(features, linear, correction, ranker.calibration.probability(linear + correction, terms))
 
@@ -142,8 +141,11 @@ def released(root: Path, alias: str) -> Release | None:
     return Release(alias, version, root / version, (about.st_ino, about.st_mtime_ns))
 
 
-def load_checked(folder: Path) -> Ranker:
+def load_checked(folder: Path, schema: Schema = TRENDS) -> Ranker:
     """A released ranker whose files, features and predictions are those that were logged.
+
+    Args:
+        schema: of what it ranks.
 
     Raises:
         IncompatibleModel: it was trained on other features, or carries no examples.
@@ -152,7 +154,7 @@ def load_checked(folder: Path) -> Ranker:
     _check_files(folder)
     logged = LoggedPredictions.load(folder)
     try:
-        ranker = Ranker.load(folder)
+        ranker = Ranker.load(folder, schema)
         logged.check(ranker, folder)
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenRelease(f"model {folder.name} cannot be used: {error}") from None
@@ -168,11 +170,12 @@ def trouble(release: Release) -> str | None:
     return None
 
 
-def publish(root: Path, alias: str, version: str, fill: Callable[[Path], None]) -> None:
+def publish(root: Path, alias: str, version: str, fill: Callable[[Path], None], schema: Schema = TRENDS) -> None:
     """Put a version's folder in its place and point the alias to it; a reader sees the old or the new, never half.
 
     Args:
         fill: writes the ranker and its examples into an empty folder; not called where the version lies there whole.
+        schema: of what the ranker ranks.
 
     Raises:
         IncompatibleModel: what was written is not fit to be released; nothing has changed then.
@@ -184,8 +187,8 @@ def publish(root: Path, alias: str, version: str, fill: Callable[[Path], None]) 
                 staged = Path(temporary) / version
                 staged.mkdir()
                 fill(staged)
-                _seal(staged)
-                load_checked(staged)
+                _seal(staged, schema)
+                load_checked(staged, schema)
                 if target.exists():
                     target.rename(Path(temporary) / "old")
                 staged.rename(target)
@@ -215,9 +218,9 @@ def _locked(root: Path) -> Any:
     return FileLock(root.with_name(f".{root.name}.lock"))
 
 
-def _seal(folder: Path) -> None:
+def _seal(folder: Path, schema: Schema = TRENDS) -> None:
     sums = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
-    (folder / MANIFEST).write_text(json.dumps({"features": FEATURES_VERSION, "files": sums}, indent=1))
+    (folder / MANIFEST).write_text(json.dumps({"features": schema.version, "files": sums}, indent=1))
 
 
 def _check_files(folder: Path) -> None:
@@ -259,12 +262,12 @@ def _forget(root: Path) -> None:
 def _drawn(ranker: Ranker, count: int) -> Floats:
     """Rows whose values lie on, just above and far from the thresholds of the trees, some missing; always the same."""
     chance = np.random.default_rng(0)
-    rows = chance.normal(size=(count, len(FEATURES)))
+    rows = chance.normal(size=(count, len(ranker.schema.features)))
     for feature, thresholds in _thresholds(ranker):
         picked = chance.choice(thresholds, count)
         rows[:, feature] = np.where(chance.random(count) < 0.5, picked, np.nextafter(picked, np.inf))
-    optional = np.ones(len(FEATURES), bool)
-    optional[_INPUTS_AT : _INPUTS_AT + len(INPUTS)] = False  # the linear stage takes no missing values
+    optional = np.ones(len(ranker.schema.features), bool)
+    optional[ranker.schema.inputs_at] = False  # the linear stage takes no missing values
     rows[(chance.random(rows.shape) < 0.1) & optional] = np.nan
     return rows
 

@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from models.ranker import Ranker
+from models.ranker import Ranker, stored_schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class ServedRanker(PythonModel):  # type: ignore[misc]
-    """What the trees add to the linear stage, for a frame of `models.pairs.FEATURES`."""
+    """What the trees add to the linear stage, for a frame of the features that the model was trained on."""
 
     def load_context(self, context: Any) -> None:
         """Read the forest that was logged with the model."""
-        self.ranker = Ranker.load(Path(context.artifacts["ranker"]))
+        folder = Path(context.artifacts["ranker"])
+        self.ranker = Ranker.load(folder, stored_schema(folder))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Corrections, shape (m,), of a frame whose columns are the features; MLflow takes type hints for a schema."""
-        from models.pairs import FEATURES
-
-        return self.ranker.correction(model_input[list(FEATURES)].to_numpy(float))
+        return self.ranker.correction(model_input[list(self.ranker.schema.features)].to_numpy(float))
 
 
 set_model(ServedRanker())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import orjson
 
 from features.contract import split_trend_key
 from models.creator import Creator
 from models.interactions import Floats, Ints
+from models.market import Market
 from models.pairs import region_share
 from serving import present
 from serving.errors import TooMany, UnknownCreator, UnknownTrend
@@ -85,6 +87,20 @@ class Alone:
         """See `Turns.record`."""
 
 
+class Encoded(NamedTuple):
+    """An answer as it goes out.
+
+    Attributes:
+        body: JSON.
+        model: that made it.
+        degraded: something could not be read, and it was made without.
+    """
+
+    body: bytes
+    model: str
+    degraded: bool
+
+
 class Answers(Generic[T]):
     """Answers, each from one pipeline.
 
@@ -95,12 +111,20 @@ class Answers(Generic[T]):
     def __init__(self, turns: Turns[T]) -> None:
         self._turns = turns
 
-    def slate(self, request: RecommendationRequest, lap: Lap = untimed) -> Json:
+    def slate(self, request: RecommendationRequest) -> Json:
         """One creator's slate, as `schemas.Slate`."""
-        return self.drawn(request, lap)[0]
+        return self.drawn(request)[0]
 
-    def drawn(self, request: RecommendationRequest, lap: Lap = untimed) -> tuple[Json, Creator]:
+    def drawn(self, request: RecommendationRequest) -> tuple[Json, Creator]:
         """One creator's slate, as `schemas.Slate`, and the creator as they were seen when it was made."""
+        answer, creator, market = self._drawn(request, untimed)
+        return {**orjson.loads(answer.body), "as_of": market.as_of}, creator
+
+    def encoded_slate(self, request: RecommendationRequest, lap: Lap = untimed) -> Encoded:
+        """One creator's slate as bytes."""
+        return self._drawn(request, lap)[0]
+
+    def _drawn(self, request: RecommendationRequest, lap: Lap) -> tuple[Encoded, Creator, Market]:
         turn = self._turns.turn(request.creator_id)
         pipeline, settings = turn.pipeline, turn.pipeline.settings
         query = RankQuery(
@@ -113,16 +137,14 @@ class Answers(Generic[T]):
             include_used=request.include_used,
         )
         ranking = pipeline.ranked(query, lap)
-        ranked, recommendation_id = ranking.scored, uuid.uuid4().hex
+        ranked, recommendation_id = ranking.scored, os.urandom(16).hex()
         slate = pipeline.slate(query, ranked, lap)
         places, chances = self._turns.explored(turn, recommendation_id, slate, ranked.rows, ranked.raw)
         shown = ranked.take(places)
         items = present.items(shown, ranking.creator, pipeline, settings.reasons)
-        scores = np.array([item["score"] for item in items])
-        self._turns.record(turn, query, recommendation_id, shown.rows, scores, chances)
-        lap("present")
+        self._turns.record(turn, query, recommendation_id, shown.rows, items.scores, chances)
         market = pipeline.snapshot.market
-        answer = {
+        head = {
             "recommendation_id": recommendation_id,
             "creator_id": request.creator_id,
             "known_creator": ranking.creator.known,
@@ -131,9 +153,10 @@ class Answers(Generic[T]):
             "market": pipeline.snapshot.version,
             "as_of": market.as_of,
             "feature_age_ms": max(0, int((time.time() - market.as_of.timestamp()) * 1000)),
-            "items": items,
         }
-        return answer, ranking.creator
+        answer = Encoded(_with_items(head, items), pipeline.model.version, ranking.degraded)
+        lap("present")
+        return answer, ranking.creator, market
 
     def standing(self, creator_id: str) -> tuple[object, ...]:
         """What a creator's slate follows from, beside the request: the same as long as nothing of it has changed.
@@ -146,8 +169,8 @@ class Answers(Generic[T]):
         known = (creator.trend_keys, creator.adopted, creator.dismissed, creator.profile.tobytes()) if creator else ()
         return pipeline.model.version, pipeline.snapshot.version, known
 
-    def ranking(self, request: RankRequest) -> Json:
-        """The caller's own candidates, as `schemas.Ranking`.
+    def encoded_ranking(self, request: RankRequest) -> Encoded:
+        """The caller's own candidates as bytes of `schemas.Ranking`.
 
         Raises:
             TooMany: more candidates than one request may bring.
@@ -161,14 +184,15 @@ class Answers(Generic[T]):
             request.creator_id, len(refs), region=request.region or "", tags=request.tags, only=tuple(refs)
         )
         ranking = pipeline.rank(query)
-        return {
+        items = present.items(ranking.scored, ranking.creator, pipeline, pipeline.settings.reasons)
+        head = {
             "creator_id": request.creator_id,
             "degraded": ranking.degraded,
             "model": pipeline.model.version,
             "as_of": market.as_of,
-            "items": present.items(ranking.scored, ranking.creator, pipeline, pipeline.settings.reasons),
             "unknown": [{"kind": t.kind, "id": t.id} for key, t in refs.items() if key not in market.row_of],
         }
+        return Encoded(_with_items(head, items), pipeline.model.version, ranking.degraded)
 
     def trends(self, kind: str | None, region: str | None, limit: int) -> Json:
         """What is rising, as `schemas.Trends`: the strongest bursts among trends that are not generic."""
@@ -208,3 +232,7 @@ class Answers(Generic[T]):
         if creator is None or not creator.known:
             raise UnknownCreator(f"no post of creator «{creator_id}» is known: ingest their posts first")
         return present.creator_metrics(creator, pipeline.snapshot.market.as_of)
+
+
+def _with_items(head: Json, items: present.Items) -> bytes:
+    return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items.encoded)

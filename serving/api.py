@@ -35,6 +35,7 @@ from serving.strategies.library import library
 from serving.strategies.planner import Planner
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.routes import route_strategies
+from serving.strategies.strategist import Strategist
 
 PROBLEM = "application/problem+json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -65,7 +66,7 @@ def create_api(
     intake: Callable[[], Intake],
     exposition: Callable[[], bytes],
     report: Callable[[], dict[str, Any]],
-    planner: Callable[[], Planner] | None = None,
+    strategist: Callable[[], Strategist] | None = None,
 ) -> ASGIApp:
     """The ASGI application.
 
@@ -74,7 +75,7 @@ def create_api(
         intake: gives the way in for events.
         exposition: gives the metrics in Prometheus' text form.
         report: says which models serve in this process, and what was refused.
-        planner: gives the writer of strategies; one for which nothing has been measured where absent.
+        strategist: gives the writer of strategies; one for which nothing has been measured where absent.
     """
     api = FastAPI(
         title="Harmonic Bytes",
@@ -89,7 +90,8 @@ def create_api(
     _describe_hot_routes(api)
     _route(api, answers)
     _route_operations(api, exposition, report)
-    route_strategies(api, planner or (lambda: Planner(answers, library(), PublishedLibrary)))
+    unmeasured = Strategist(Planner(answers, library(), PublishedLibrary))
+    route_strategies(api, strategist or (lambda: unmeasured))
     _complete_document(api)
     return HotRoutes(api, answers, intake)
 

@@ -20,9 +20,11 @@ from serving.intake import Intake
 from serving.live import LiveMarket
 from serving.operations import ObservedApp, Operations
 from serving.snapshot import TrendSnapshot
+from serving.strategies.assemble import strategist
 from serving.strategies.library import library
 from serving.strategies.planner import Planner
-from serving.strategies.published import LibraryFile, PublishedLibrary
+from serving.strategies.published import LibraryFile
+from serving.strategies.strategist import Strategist
 
 
 class Application:
@@ -41,6 +43,7 @@ class Application:
         self.operations.start()
         holder = self.operations.holder
         self._live.follow(lambda: holder.get().snapshot, holder.patch)
+        self._strategist.prepare()
         gc.collect()
         gc.freeze()  # what lives as long as the process is not looked through again
 
@@ -61,6 +64,12 @@ class Application:
             found.append("access")
         return found
 
+    async def aclose(self) -> None:
+        """Close what belongs to the event loop that answered, then write and send what waits."""
+        if "_strategist" in vars(self):
+            await self._strategist.aclose()
+        self.close()
+
     def close(self) -> None:
         """Write and send what waits."""
         self._live.stop()
@@ -80,13 +89,14 @@ class Application:
         operations = self.operations
         told = operations.telemetry.exposition, operations.holder.report
         answers = Answers(operations)
-        planner = Planner(answers, library(), self._published)
-        routes = create_api(answers, lambda: Intake(self._events), *told, lambda: planner)
+        routes = create_api(answers, lambda: Intake(self._events), *told, lambda: self._strategist)
         return guarded(routes, self._settings)
 
     @cached_property
-    def _published(self) -> Callable[[], PublishedLibrary]:
-        return LibraryFile(serving_home(self._settings())).get
+    def _strategist(self) -> Strategist:
+        published = LibraryFile(serving_home(self._settings())).get
+        planner = Planner(Answers(self.operations), library(), published)
+        return strategist(self._settings(), planner, lambda: self._events)
 
     @cached_property
     def _events(self) -> EventLog:

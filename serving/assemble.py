@@ -46,7 +46,10 @@ def creator_states(settings: Settings) -> CreatorStore:
 
         assert isinstance(log, RedisEventLog)
         return RedisStates(log)
-    return PackedStates(serving_home(settings) / "creators.sqlite", log.overlay)
+    from features.event_log_sqlite import SqliteEventLog
+
+    assert isinstance(log, SqliteEventLog)
+    return PackedStates(serving_home(settings) / "creators.sqlite", log.overlay, log.path)
 
 
 def patch_log(settings: Settings) -> PatchLog:

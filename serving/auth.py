@@ -31,6 +31,7 @@ ROUTES: Final[tuple[tuple[str, str, str], ...]] = (
     ("GET", "/v1/library/strategies", "recommend"),
     ("POST", "/v1/events", "events"),
     ("POST", "/v1/strategies", "strategies"),
+    ("GET", "/v1/strategies/{strategy_id}/outcome", "strategies"),
     ("GET", "/v1/admin/models", "admin"),
     ("GET", "/metrics", "metrics"),
     ("GET", "/docs", PUBLIC),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.market import Market
-from models.panel import Bools
+from models.market import Bools, Market
 from serving.schemas import RankQuery
 
 

@@ -4,7 +4,8 @@ ServingError            500
 ├── NotReady            503  nothing has been published yet
 ├── Unknown             404
 │   ├── UnknownTrend
-│   └── UnknownCreator
+│   ├── UnknownCreator
+│   └── UnknownStrategy
 ├── TooMany             413  more candidates than one request may bring
 ├── BodyTooLarge        413  a body longer than the service reads
 ├── Unauthorized        401  no credential, or one that does not hold
@@ -15,6 +16,7 @@ ServingError            500
 ├── NoEvent             422  not one of the events of a request is valid
 ├── EventsUnavailable   503  events cannot be made durable now
 ├── StatesUnavailable   503  no creator can be read now
+├── OutcomesUnavailable 503  strategies that were given cannot be read or kept now
 ├── UnknownKey          404  no API key of that id
 ├── OpenService         403  a service for everybody, without having to say who one is
 ├── ConsumerRuns        503  another consumer of events works on this state folder
@@ -61,6 +63,12 @@ class UnknownCreator(Unknown):
     """No post of that creator is known."""
 
     title = "Unknown creator"
+
+
+class UnknownStrategy(Unknown):
+    """No strategy of that id was given to anybody whom the caller may name."""
+
+    title = "Unknown strategy"
 
 
 class TooMany(ServingError):
@@ -149,6 +157,13 @@ class StatesUnavailable(ServingError):
 
     status = 503
     title = "Creators cannot be read"
+
+
+class OutcomesUnavailable(_Later):
+    """Strategies that were given cannot be read or kept now."""
+
+    status = 503
+    title = "Outcomes cannot be told"
 
 
 class UnknownKey(ServingError):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from models.creator import Creator
-from models.market import Market
-from models.panel import Bools
+from models.market import Bools, Market
 from serving.schemas import Filtered, RankQuery
 
 
@@ -16,20 +13,15 @@ def eligible(query: RankQuery, creator: Creator, market: Market, candidates: Boo
     Args:
         candidates: trends the query is about, shape (n,).
     """
-    excluded = [row for key in query.exclude if (row := market.row_of.get(key)) is not None]
-    tests = {
-        "generic": candidates & ~market.recommendable,
-        "kind": candidates & ~market.of_kinds(query.kinds),
-        "excluded": _among(excluded, candidates),
-        "used": _among([] if query.include_used else creator.rows_used(market), candidates),
-        "dismissed": _among(creator.rows_dismissed(market), candidates),
+    known, wanted = market.recommendable, market.of_kinds(query.kinds)
+    rows = {
+        "excluded": [row for key in query.exclude if (row := market.row_of.get(key)) is not None],
+        "used": [] if query.include_used else creator.rows_used(market),
+        "dismissed": creator.rows_dismissed(market),
     }
-    dropped = np.logical_or.reduce(list(tests.values()))
-    removed = {reason: rows for reason, test in tests.items() if len(rows := np.flatnonzero(test))}
-    return Filtered(candidates & ~dropped, removed)
-
-
-def _among(rows: list[int], candidates: Bools) -> Bools:
-    chosen = np.zeros(len(candidates), np.bool_)
-    chosen[rows] = candidates[rows]
-    return chosen
+    kept = candidates & known
+    kept &= wanted
+    for dropped in rows.values():
+        if dropped:
+            kept[dropped] = False
+    return Filtered(kept, candidates, {"generic": known, "kind": wanted}, rows)

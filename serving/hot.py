@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.answers import Answers
+from serving.answers import Answers, Encoded
 from serving.errors import ServingError, WrongKind
 from serving.intake import EventsRequest, Intake
 from serving.operations import SEEN, Seen
@@ -19,7 +19,7 @@ from serving.principals import Principal, authorize_creator
 from serving.schemas import Problem, RankRequest, RecommendationRequest
 
 Body = TypeVar("Body", bound=BaseModel)
-Handler = Callable[[bytes, Scope], Awaitable[Any]]
+Handler = Callable[[bytes, Scope], Awaitable[bytes]]
 
 JSON: Final = b"application/json"
 PROBLEM: Final = b"application/problem+json"
@@ -60,7 +60,7 @@ class HotRoutes:
         headers: Mapping[str, str] = {}
         try:
             _refuse_other_kinds(scope)
-            status, kind, answer = 200, JSON, orjson.dumps(await handler(await _read(receive), scope))
+            status, kind, answer = 200, JSON, await handler(await _read(receive), scope)
         except ServingError as error:
             headers = error.headers
             status, kind, answer = error.status, PROBLEM, problem(scope, error.status, error.title, str(error))
@@ -75,33 +75,32 @@ class HotRoutes:
         )
         await send({"type": "http.response.body", "body": answer})
 
-    async def _recommend(self, body: bytes, scope: Scope) -> Any:
+    async def _recommend(self, body: bytes, scope: Scope) -> bytes:
         request = _parsed(RecommendationRequest, body)
         _authorize(scope, request.creator_id)
         seen = _seen(scope)
         if seen is None:
-            return self._answers.slate(request)
-        seen.creator_id = request.creator_id
-        answer = self._answers.slate(request, seen.watch.stage)
-        seen.model, seen.degraded = answer["model"], CREATORS if answer["degraded"] else ""
-        return answer
+            return self._answers.encoded_slate(request).body
+        return _noted(seen, request.creator_id, self._answers.encoded_slate(request, seen.watch.stage))
 
-    async def _rank(self, body: bytes, scope: Scope) -> Any:
+    async def _rank(self, body: bytes, scope: Scope) -> bytes:
         request = _parsed(RankRequest, body)
         _authorize(scope, request.creator_id)
-        answer = self._answers.ranking(request)
-        if (seen := _seen(scope)) is not None:
-            seen.creator_id, seen.model = request.creator_id, answer["model"]
-            seen.degraded = CREATORS if answer["degraded"] else ""
-        return answer
+        answer = self._answers.encoded_ranking(request)
+        return answer.body if (seen := _seen(scope)) is None else _noted(seen, request.creator_id, answer)
 
-    async def _events(self, body: bytes, scope: Scope) -> Any:
+    async def _events(self, body: bytes, scope: Scope) -> bytes:
         request = _parsed(EventsRequest, body)
         bound = _bound_to(scope)
         accepted = await self._intake().accept(
             request, datetime.now(UTC), lambda creator_id: bound is None or creator_id == bound
         )
-        return accepted.model_dump()
+        return orjson.dumps(accepted.model_dump())
+
+
+def _noted(seen: Seen, creator_id: str, answer: Encoded) -> bytes:
+    seen.creator_id, seen.model, seen.degraded = creator_id, answer.model, CREATORS if answer.degraded else ""
+    return answer.body
 
 
 def _refuse_other_kinds(scope: Scope) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import orjson
@@ -19,6 +20,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from features.errors import LogUnavailable
 from features.event_log import Overlay
+from features.sqlite_changes import SqliteChanges
 from models.creator import Creator
 from serving.errors import StatesUnavailable, UnknownCreator
 from serving.schemas import RankQuery
@@ -30,6 +32,9 @@ TEXTS: Final = ("creator_id", "known", "region", "trend_keys", "words", "adopted
 FLOATS: Final = ("profile", "taste", "hour_profile", "weekday_profile")
 STATE: Final = "state"
 ASK_AGAIN_SECONDS: Final = 0.5
+Marks = tuple[bytes | None, ...]
+MOST_KEPT: Final = 2_048
+"""Creators that a process remembers; one takes about 10 kB."""
 
 
 class CreatorStates(Protocol):
@@ -71,19 +76,41 @@ class CreatorStore(CreatorStates, Protocol):
         ...
 
 
+class Kept(NamedTuple):
+    """A creator as they were read last.
+
+    Attributes:
+        body, lately: what was read: the packed state, and what they did since.
+        marks: of the files just before.
+    """
+
+    creator: Creator
+    body: bytes | None
+    lately: Overlay | None
+    marks: Marks | None
+
+
 class PackedStates:
     """Packed creator states by id in one SQLite file; readable by many processes while one writes.
+
+    Of the creators who asked lately, nothing is read as long as nobody has written anything.
 
     Args:
         path: the file.
         overlay: what a creator did that their state may not hold yet.
+        events: the file that the overlay is read from; without it every read is made anew.
     """
 
-    def __init__(self, path: Path, overlay: Callable[[str], Overlay | None] | None = None) -> None:
+    def __init__(
+        self, path: Path, overlay: Callable[[str], Overlay | None] | None = None, events: Path | None = None
+    ) -> None:
         self.path = path
         self._overlay = overlay
         self._connection: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+        self._files = [] if overlay and not events else [SqliteChanges(file) for file in (path, events) if file]
+        self._kept: dict[str, Kept] = {}
+        self._keeping = threading.Lock()
 
     def replace(self, creators: Iterable[Creator], as_of: datetime, through_seq: int = 0) -> int:
         """See `CreatorStore.replace`; in one transaction."""
@@ -108,10 +135,32 @@ class PackedStates:
 
     def get(self, creator_id: str) -> Creator | None:
         """See `CreatorStates.get`; with what they did since their state was made."""
+        kept, marks = self._kept.get(creator_id), self._marks()
+        if kept and marks and kept.marks == marks:
+            return kept.creator
         # The overlay is read first: it is forgotten only after the state that holds it was written.
         lately = self._overlay(creator_id) if self._overlay else None
         row = self._read().execute("SELECT body FROM state WHERE id = ?", (creator_id,)).fetchone()
-        return merged(creator_id, unpack(row[0]) if row else None, lately)
+        body = row[0] if row else None
+        if kept and kept.body == body and kept.lately == lately:
+            creator: Creator | None = kept.creator
+        else:
+            creator = merged(creator_id, unpack(body) if body else None, lately)
+        if creator:
+            self._keep(Kept(creator, body, lately, marks))
+        return creator
+
+    def _marks(self) -> Marks | None:
+        """The same as long as nobody has written; None where nobody can tell."""
+        marks = [file.mark() for file in self._files]
+        return tuple(marks) if marks and None not in marks else None
+
+    def _keep(self, kept: Kept) -> None:
+        with self._keeping:
+            self._kept.pop(kept.creator.creator_id, None)  # the oldest come first
+            self._kept[kept.creator.creator_id] = kept
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
 
     def ids(self) -> Iterator[str]:
         """See `CreatorStates.ids`."""
@@ -254,7 +303,9 @@ def unpack(state: bytes) -> Creator:
     (length,) = struct.unpack_from("<I", state)
     (creator_id, known, region, *keys), sizes = orjson.loads(state[4 : 4 + length])
     floats, at = np.frombuffer(state, np.float64, offset=4 + length), 0
-    fields: dict[str, Any] = dict(zip(TEXTS[3:], map(tuple, keys), strict=True))
+    # Most creators used the same trends: what is remembered of many holds each name once.
+    texts = (tuple(map(sys.intern, names)) for names in keys)
+    fields: dict[str, Any] = dict(zip(TEXTS[3:], texts, strict=True))
     for name, size in zip(FLOATS, sizes, strict=True):
         fields[name] = floats[at : at + size]
         at += size

@@ -12,6 +12,7 @@ from models.prepared import PreparedRanker
 from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import CreatorStates, hydrate
+from serving.item_texts import ItemTexts
 from serving.rerank import diversify
 from serving.schemas import RankQuery, Scored
 from serving.score import Model, score
@@ -45,6 +46,7 @@ class Pipeline:
     Attributes:
         snapshot, model: the published market and the model that serves.
         prepared: both together, with everything worked out that no request changes.
+        texts: what answers say of trends, whoever asks.
         states: where creators are read.
         settings: limits and rules of the slate.
     """
@@ -52,21 +54,23 @@ class Pipeline:
     snapshot: TrendSnapshot
     model: Model
     prepared: PreparedRanker
+    texts: ItemTexts
     states: CreatorStates
     settings: ServingSettings
 
     @classmethod
     def of(cls, snapshot: TrendSnapshot, model: Model, states: CreatorStates, settings: ServingSettings) -> Pipeline:
         """Prepare a model for a market."""
-        prepared = PreparedRanker.of(model.ranker, snapshot.market, model.forest, settings.most_scored)
-        return cls(snapshot, model, prepared, states, settings)
+        prepared = PreparedRanker.of(model.ranker, snapshot.market, model.forest)
+        return cls(snapshot, model, prepared, ItemTexts(snapshot, model.ranker.stage_hit_rates), states, settings)
 
     def on(self, snapshot: TrendSnapshot) -> Pipeline:
         """The same model on another picture of the market; cheap where only a few trends have changed."""
         old, new = self.snapshot.market, snapshot.market
         if snapshot.parent != self.snapshot.version or len(old) != len(new):
             return Pipeline.of(snapshot, self.model, self.states, self.settings)
-        return replace(self, snapshot=snapshot, prepared=self.prepared.patched(new, snapshot.changed))
+        prepared = self.prepared.patched(new, snapshot.changed)
+        return replace(self, snapshot=snapshot, prepared=prepared, texts=self.texts.on(snapshot))
 
     def recommend(self, query: RankQuery) -> tuple[Creator, Scored]:
         """The slate: the query's k best, diverse and without near-duplicates."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from features.contract import trend_key
 from models.interactions import Floats, Ints
-from models.panel import Bools
+from models.market import Bools
 
 Kind = Literal["sound", "hashtag"]
 NOT_BLANK: Final = r"\S"
@@ -236,14 +237,25 @@ class RankQuery:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a filter kept, and the rows of the market that it removed for which reason.
+    """What a filter kept, and why it dropped the rest.
 
     Attributes:
-        kept: shape (n,).
+        kept, candidates: what is left of what there was, shape (n,).
+        passes: reason → whether a trend is kept in spite of it, shape (n,).
+        rows: reason → rows that it speaks against.
     """
 
     kept: Bools
-    removed: Mapping[str, Ints]
+    candidates: Bools
+    passes: Mapping[str, Bools]
+    rows: Mapping[str, Sequence[int]]
+
+    @property
+    def removed(self) -> Mapping[str, Ints]:
+        """Reason → the candidates it speaks against, ascending; only reasons that removed something."""
+        among = {reason: np.flatnonzero(self.candidates & ~passes) for reason, passes in self.passes.items()}
+        among |= {r: np.array([row for row in sorted(rows) if self.candidates[row]]) for r, rows in self.rows.items()}
+        return {reason: rows for reason, rows in among.items() if len(rows)}
 
 
 @dataclass(frozen=True)
@@ -253,15 +265,22 @@ class Scored:
     Attributes:
         rows: of the market, shape (m,).
         raw: shape (m,).
-        cross: what the trees see of creator and trend together, see `models.prepared.CROSS`, shape (m, c).
+        places: of their rows in `table`, shape (m,).
+        table: what the trees see of creator and trend together, see `models.prepared.CROSS`, shape (n, c).
         usual: the linear inputs of a recommendable trend, on average, shape (len(INPUTS),).
     """
 
     rows: Ints
     raw: Floats
-    cross: Floats
+    places: Ints
+    table: Floats
     usual: Floats
+
+    @property
+    def cross(self) -> Floats:
+        """What the trees see of creator and trend together, shape (m, c)."""
+        return self.table[self.places]
 
     def take(self, places: Ints) -> Scored:
         """The candidates on these places, in this order."""
-        return Scored(self.rows[places], self.raw[places], self.cross[places], self.usual)
+        return Scored(self.rows[places], self.raw[places], self.places[places], self.table, self.usual)

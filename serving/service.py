@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import bentoml
-from starlette.types import Receive, Scope, Send
 
 import configs
-from serving import bentoml_timeout, parent
+from serving import parent
 from serving.application import Application
+from serving.front import Front, TimeLimit
 from serving.readiness import Readiness
 
+TIMEOUT_SECONDS: Final = 10
+
 _application = Application(configs.current)
-
-
-async def _everything(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application as a function: of another object BentoML would pass on only the routes that it knows."""
-    await _application(scope, receive, send)
 
 
 @bentoml.service(
     name="harmonic",
     workers=1,
-    traffic={"timeout": 10},
+    traffic={"timeout": TIMEOUT_SECONDS},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": ".*"},  # the application traces itself: four spans of BentoML's cost each request 0.1 ms
+    tracing={"excluded_urls": ".*"},  # the application traces itself
     endpoints={"readyz": "/readyz", "livez": "/livez"},
 )
-@bentoml.asgi_app(_everything, path="/")
 class Recommender:
-    """Serves what has been published; `/livez` is BentoML's own."""
+    """Serves what has been published; BentoML itself answers what `serving.front` leaves to it."""
 
     def __init__(self) -> None:
-        bentoml_timeout.mend()
         parent.follow()
         _application.start()
 
@@ -40,9 +37,11 @@ class Recommender:
         return _application.is_ready
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Write and send what waits."""
-        _application.close()
+        await _application.aclose()
 
 
-Recommender.add_asgi_middleware(Readiness, process=_application)  # type: ignore[attr-defined]  # it is a service now
+Recommender.add_asgi_middleware(  # type: ignore[attr-defined]  # it is a service now
+    Front, application=TimeLimit(Readiness(_application, _application), TIMEOUT_SECONDS)
+)

@@ -15,6 +15,8 @@ from itertools import pairwise
 from threading import Thread
 from typing import Any
 
+from tests.vertex_jobs import Cloud
+
 Body = dict[str, Any]
 PATH = re.compile(
     r"^/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models/[^/:]+:"
@@ -27,17 +29,21 @@ class VertexServer:
     """How it behaves, what it writes, and what it was asked.
 
     Attributes:
-        mode: `good`, or the name of a fault; a list is used up call by call of the model, its last entry stays.
+        mode: `good`, or the name of a fault; a list is used up call by call of the model, its last entry stays; a
+            function is asked at each call, whatever it is for.
         write: the draft for a request's body.
     """
 
     url: str
     write: Callable[[Body], Body]
-    mode: str | list[str] = "good"
+    mode: str | list[str] | Callable[[], str] = "good"
     calls: Counter[str] = field(default_factory=Counter)
     bodies: list[Body] = field(default_factory=list)
     slow_seconds: float = 3.0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.cloud = Cloud(self.answer)
 
     @property
     def asked(self) -> int:
@@ -48,13 +54,18 @@ class VertexServer:
             self.calls[verb] += 1
             if isinstance(self.mode, str):
                 return self.mode
+            if callable(self.mode):
+                return self.mode()
             if verb == "countTokens" and self.mode[0] not in DOWN:
                 return "good"
             return self.mode.pop(0) if len(self.mode) > 1 else self.mode[0]
 
     def answer(self, mode: str, body: Body) -> Body:
         """The answer of the model, whole."""
-        told = json.dumps(self.write(body))
+        draft = self.write(body)
+        if mode == "invented":
+            draft = {**draft, "summary": f"{draft['summary']} This brings 987,654 views."}
+        told = json.dumps(draft)
         finish: str | None = "STOP"
         if mode == "truncated":
             told, finish = told[: len(told) // 2], "MAX_TOKENS"
@@ -93,8 +104,30 @@ class _Handler(BaseHTTPRequestHandler):
     vertex: VertexServer
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self._cloud(b"")
+
+    def do_PUT(self) -> None:
+        self._cloud(self.rfile.read(int(self.headers["content-length"])))
+
+    def _cloud(self, told: bytes) -> bool:
+        """Whether it was about jobs or files, and has been answered."""
+        reply = self.vertex.cloud.reply(self.command, self.path, self.headers, told)
+        if reply is None:
+            return False
+        status, headers, body = reply
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        return True
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        if self._cloud(sent):
+            return
+        body = json.loads(sent)
         found = PATH.match(self.path)
         if found is None or not self.headers.get("authorization", "").startswith("Bearer "):
             self._send(404, json.dumps({"error": {"code": 404, "message": self.path, "status": "NOT_FOUND"}}).encode())

@@ -1,4 +1,4 @@
-"""Job: the public micro-video benchmark through the product's generators and trees, from files to lists."""
+"""Job: the public micro-video benchmark through the product's generators and ranker, from files to lists."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from configs import BenchmarkSettings
-from models.blend import Blend, Shortlists, best
+from models.blend import Blend, Candidates, best
 from models.content import CentroidCandidates, ContentCandidates, joined, whitened
-from models.forest import Examples, Forest, fit_forest
 from models.generators import Generator, ItemToItem
 from models.interactions import Floats, Interactions, Ints
 from models.metrics import ndcg, recall
+from models.queries import Bools, Table
+from models.ranker import Ranker, fit_ranker
 from models.walks import DampedWalkCandidates, chained
 from training.benchmark_data import Fold, UnusableBenchmark, histories, hold_out, read_benchmark
 
@@ -38,11 +39,14 @@ class BenchmarkResult:
 
     Attributes:
         frame: user, item, rank 1 to 20, int32, sorted by user and rank; every user from 0 to the largest id.
-        figures: recall20 and ndcg20 on `val` of the lists, and of the first stage alone (`blend_…`); counts.
+        figures: recall20 and ndcg20 on `val` of the lists, of the generators' mean alone (`blend_…`) and of the linear
+            stage alone (`linear_…`); counts.
+        ranker: that made the lists.
     """
 
     frame: pd.DataFrame
     figures: dict[str, float]
+    ranker: Ranker
 
 
 def benchmark_tiktok(
@@ -67,14 +71,15 @@ def benchmark_tiktok(
     progress("reading", 0.0)
     data = read_benchmark(train, val, image, audio)
     recipe = Recipe.of(data.vectors, data.used.shape[1], settings)
-    forest = _fit_trees(recipe, data.used, settings, progress)
+    ranker = _fit(recipe, data.used, settings, progress)
     progress("all rows", 0.7)
     blend = recipe.fit(Interactions.undated(data.used))
-    batches = list(_ranked(blend, forest, data.used, settings.trees.shortlist, progress))
-    plain, lists = (np.concatenate(part) for part in zip(*batches, strict=True))
-    figures = {f"blend_{name}": value for name, value in score(plain, data.truth).items()}
-    figures |= score(lists, data.truth) | {"users": float(len(lists)), "boosters": float(len(forest.boosters))}
-    return BenchmarkResult(_frame(lists), figures)
+    batches = list(_ranked(blend, ranker, data.used, settings.candidates, progress))
+    by_blend, by_linear, lists = (np.concatenate(part) for part in zip(*batches, strict=True))
+    figures = score(lists, data.truth) | {"users": float(len(lists)), "trees": float(ranker.trees)}
+    for stage, listed in (("blend", by_blend), ("linear", by_linear)):
+        figures |= {f"{stage}_{name}": value for name, value in score(listed, data.truth).items()}
+    return BenchmarkResult(_frame(lists), figures, ranker)
 
 
 @dataclass(frozen=True)
@@ -114,17 +119,17 @@ class Recipe:
         return cls(several, step, of_content, near, settings)
 
     def fit(self, rows: Interactions) -> Blend:
-        """The first stage, fitted to some rows: walk and content; all else informs the trees."""
+        """The candidates, fitted to some rows: by walk and content; all else informs the ranker."""
         step, top_n = self.step.fit(rows), self.settings.top_n
         fitted: dict[str, Generator] = {"walk": self.walk.fit(rows), "step": step}
         if self.near is None:
-            return Blend(fitted, {"walk": 1.0}, self.settings.scale)
+            return Blend(fitted, {"walk": 1.0})
         fitted |= {
             "step_content": chained(step, self.near, top_n),
             "content_step": chained(self.near, step, top_n),
         }
         weights = {"walk": 1.0, "content": self.settings.content.share}
-        return Blend(fitted | dict(self.of_content), weights, self.settings.scale)
+        return Blend(fitted | dict(self.of_content), weights)
 
 
 def score(lists: Ints, truth: sp.csr_matrix) -> dict[str, float]:
@@ -143,56 +148,51 @@ def score(lists: Ints, truth: sp.csr_matrix) -> dict[str, float]:
     }
 
 
-def _fit_trees(recipe: Recipe, used: sp.csr_matrix, settings: BenchmarkSettings, progress: Progress) -> Forest:
-    """Trees fitted to held-out rows that no generator has seen; none where those are too few."""
-    parts: list[Examples] = []
-    names: tuple[str, ...] = ()
-    directions: list[int] = []
+def _fit(recipe: Recipe, used: sp.csr_matrix, settings: BenchmarkSettings, progress: Progress) -> Ranker:
+    """The ranker, fitted to held-out rows that no generator has seen."""
+    tables: list[Table] = []
     draws = range(settings.seed, settings.seed + settings.draws)
     folds = [fold for seed in draws for fold in hold_out(used, settings.folds, settings.label_exponent, seed)]
     for number, fold in enumerate(folds):
         progress(f"fold {number + 1} of {len(folds)}", 0.05 + 0.6 * number / len(folds))
         blend = recipe.fit(Interactions.undated(fold.used))
-        names, directions = blend.names, blend.directions
-        parts += _examples(blend, fold, settings)
-    if sum(len(part.sizes) for part in parts) < settings.trees.least_queries:
-        return Forest()
-    progress("trees", 0.65)
-    parameters = settings.trees.lightgbm | {"monotone_constraints": directions}
-    return fit_forest(Examples.joined(parts), names, parameters, settings.trees.seeds)
+        tables += _asked(blend, fold, settings.candidates)
+    progress("training", 0.65)
+    return fit_ranker(tables, settings, blend.schema)
 
 
-def _examples(blend: Blend, fold: Fold, settings: BenchmarkSettings) -> Iterator[Examples]:
-    """The held-out rows that the shortlists reach, each among the best of its user's shortlist."""
+def _asked(blend: Blend, fold: Fold, most: int) -> Iterator[Table]:
+    """The users of a fold whose held-out item is among the candidates."""
     for batch in _batches(len(fold.users)):
         users, items = fold.users[batch], fold.items[batch]
-        short = blend.shortlists(histories(fold.used, users), fold.used[users], settings.trees.shortlist)
-        wanted = short.items == items[:, None]
-        kept = wanted | (np.arange(wanted.shape[1]) < settings.trees.learned) & np.isfinite(short.stage_one)
-        kept &= wanted.any(axis=1, keepdims=True)
-        sizes = kept.sum(axis=1)
-        yield Examples(short.features[kept], wanted[kept].astype(np.int64), short.stage_one[kept], sizes[sizes > 0])
+        found = blend.candidates(histories(fold.used, users), fold.used[users], most)
+        wanted = found.items == items[:, None]
+        yield _of_queries(replace(found.table, grades=wanted.astype(np.int8)), wanted.any(axis=1))
+
+
+def _of_queries(table: Table, kept: Bools) -> Table:
+    return Table(table.inputs[kept], table.others[kept], table.allowed[kept], table.grades[kept], table.terms[kept])
 
 
 def _ranked(
-    blend: Blend, forest: Forest, used: sp.csr_matrix, shortlist: int, progress: Progress
-) -> Iterator[tuple[Ints, Ints]]:
-    """For each batch of users the first stage's list and the final one, each of shape (q, 20).
+    blend: Blend, ranker: Ranker, used: sp.csr_matrix, most: int, progress: Progress
+) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """For each batch of users the list of the blend, of the linear stage and of the ranker, each of shape (q, 20).
 
     Raises:
         UnusableBenchmark: there are fewer than 20 items that a user has not used.
     """
     for batch in _batches(used.shape[0]):
         progress("lists", 0.75 + 0.25 * batch[0] / used.shape[0])
-        short = blend.shortlists(histories(used, batch), used[batch], max(shortlist, K))
-        if np.isfinite(short.stage_one).sum(axis=1).min() < K:
+        found = blend.candidates(histories(used, batch), used[batch], max(most, K))
+        if found.table.allowed.sum(axis=1).min() < K:
             raise UnusableBenchmark(f"some users have fewer than {K} items left to list: add items to the vectors")
-        yield short.items[:, :K], _corrected(short, forest)
+        by_linear = np.where(found.table.allowed, found.table.inputs @ ranker.weights.astype(np.float32), -np.inf)
+        yield found.items[:, :K], _listed(found, by_linear), _listed(found, ranker.rank_panel(found.table))
 
 
-def _corrected(short: Shortlists, forest: Forest) -> Ints:
-    added = forest.correction(short.features.reshape(-1, short.features.shape[2]))
-    return np.take_along_axis(short.items, best(short.stage_one + added.reshape(short.items.shape), K), axis=1)
+def _listed(found: Candidates, scores: Floats) -> Ints:
+    return np.take_along_axis(found.items, best(scores, K), axis=1)
 
 
 def _batches(users: int) -> Sequence[Ints]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,13 +22,21 @@ NOT_PROMOTED = 3
 
 def train(
     as_of: AsOf = None,
+    kind: Annotated[
+        Literal["trend", "strategy"], typer.Option("--kind", help="What the ranker ranks: trends, or strategies.")
+    ] = "trend",
     tuned: Annotated[bool, typer.Option("--tuned", help="With what the last `harmonic tune` found.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a ranker and its baselines, log the run in MLflow, register the challenger.
 
-    The first model that beats popularity becomes champion. Example: `harmonic train --as-of 2026-11-01`
+    The first model that beats popularity becomes champion. Strategies are ranked by measured lift and fit until a
+    ranker of them is proven to be better. Examples: `harmonic train --as-of 2026-11-01` ·
+    `harmonic train --kind strategy`
     """
+    if kind == "strategy":
+        _train_strategies(as_of, as_json)
+        return
     from training.tune import tuned_settings
 
     work = Workspace(tuned_settings(configs.current()) if tuned else None)
@@ -44,6 +52,30 @@ def train(
         )
     else:
         tell_outcome(outcome)
+
+
+def _train_strategies(as_of: datetime | None, as_json: bool) -> None:
+    from training.report import aligned
+    from training.strategies import strategy_registry, train_strategies
+
+    work = Workspace()
+    with progress("train") as told:
+        outcome = train_strategies(
+            work.lake,
+            strategy_registry(work.settings),
+            work.instant(as_of),
+            work.settings,
+            datetime.now(UTC),
+            told,
+        )
+    verdict, judged = outcome.verdict, outcome.judged
+    if as_json:
+        gain = vars(verdict.gain) if verdict.gain else None
+        print_json({"version": verdict.version, "promoted": verdict.promoted, "gain": gain, "message": verdict.message})
+        return
+    if judged is not None:
+        say(aligned(judged.table))
+    say(verdict.message)
 
 
 def evaluate(

@@ -12,7 +12,8 @@ from models.candidates import GENERATORS
 from models.interactions import Floats
 from models.metrics import Interval, bootstrap, discounts, ndcg, paired_bootstrap, recall, reciprocal_rank
 from models.pairs import OFFSET
-from models.panel import Bools, Panel, Ranking, best_places
+from models.panel import Panel, Ranking, best_places
+from models.queries import Bools
 
 K: Final = 20
 METRICS: Final = ("ndcg", "recall", "mrr")

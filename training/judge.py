@@ -15,7 +15,8 @@ from models.candidates import GENERATORS
 from models.interactions import Floats
 from models.metrics import Interval, expected_calibration_error
 from models.panel import Panel, Ranking
-from models.ranker import LEAST, Ranker, creator_terms
+from models.queries import Queries
+from models.ranker import LEAST, Ranker
 from training import drawings, report, sections
 from training.evaluate import (
     METRICS,
@@ -159,14 +160,14 @@ def linear_stage(ranker: Ranker) -> Ranking:
     return lambda panel: np.asarray(panel.inputs @ ranker.weights.astype(np.float32), float)
 
 
-def outcomes(ranker: Ranker, panels: Sequence[Panel]) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Raw score, creator's terms and outcome of every trend on every shortlist."""
+def outcomes(ranker: Ranker, panels: Sequence[Queries]) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Raw score, terms and outcome of every candidate on every shortlist."""
     raw, terms, came = [], [], []
     for asked in panels:
         scores = ranker.rank_panel(asked)
         seen = asked.allowed & (scores > LEAST)
         raw.append(scores[seen])
-        terms.append(np.stack([creator_terms(creator) for creator in asked.creators])[np.nonzero(seen)[0]])
+        terms.append(asked.terms[np.nonzero(seen)[0]])
         came.append(asked.grades[seen] > 0)
     return np.concatenate(raw), np.concatenate(terms), np.concatenate(came)
 

@@ -153,7 +153,7 @@ def _example(ranker: Ranker, panels: Mapping[datetime, Panel]) -> Floats:
     if not panels:
         return np.zeros((1, len(FEATURES)))
     some = panels[max(panels)]
-    return ranker.best(some.market, some.creators[0], some.inputs[0].astype(float), some.allowed[0], 5).features
+    return ranker.best(some.query(0), 5).features
 
 
 def _parameters(

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from features.captions import CAPTION
 from models.candidates import GENERATORS
-from models.generators import Clustered, Generator, ItemToItem, Latent
+from models.generators import Clustered, Generator, ItemToItem, Latent, lean
 from models.interactions import Floats, Ints, Strings, is_trend
 
 Bools = npt.NDArray[np.bool_]
@@ -66,11 +66,11 @@ def drawn_generators(
         name: _sparse(speaking.get(name, trends), mean, homes, reach, scene, chance) for name, mean in ENTRIES.items()
     }
     vectors = np.where(trends[:, None], chance.normal(size=(len(words), DIMENSIONS)), 0.0)
-    drawn["neighbours"] = Latent(vectors, chance.normal(0.3, 1, (DIMENSIONS, len(reach))))
+    drawn["neighbours"] = Latent(vectors, chance.normal(0.3, 1, (DIMENSIONS, len(reach))).astype(np.float32))
     shares = chance.random((CLUSTERS + 1, len(reach))) * reach
     centres = chance.normal(size=(CLUSTERS, DIMENSIONS)) / np.sqrt(DIMENSIONS)
     drawn["cluster_trends"] = Clustered(vectors, centres, shares / shares.sum(axis=1, keepdims=True))
-    return {name: drawn[name] for name in GENERATORS}
+    return {name: lean(drawn[name]) for name in GENERATORS}
 
 
 def _sparse(rows: Bools, mean: int, homes: Ints, reach: Floats, scene: Ints, chance: np.random.Generator) -> ItemToItem:

@@ -13,9 +13,8 @@ from features.trends import NUMERIC
 from models.creator import CREATOR_COLUMNS, Creator
 from models.forest import Examples, Forest, fit_forest
 from models.interactions import Floats
-from models.linear import prior_weights
 from models.market import Market
-from models.pairs import FEATURES
+from models.pairs import FEATURES, TRENDS
 from models.prepared import PreparedRanker
 from models.ranker import Calibration, Ranker
 from models.registry import CHAMPION
@@ -92,7 +91,7 @@ def champion(rows: Floats, settings: RankerSettings) -> Ranker:
 def feature_rows(market: Market, creators: Sequence[Creator], each: int, settings: RankerSettings) -> Floats:
     """What the trees of a ranker see of the linear stage's best, creator by creator, shape (m, len(FEATURES))."""
     linear = _ranker(Forest(), each, settings)
-    prepared = PreparedRanker.of(linear, market, None, len(market))
+    prepared = PreparedRanker.of(linear, market, None)
     parts = []
     for creator in creators:
         picked = prepared.pick(creator, market.recommendable, each)
@@ -134,5 +133,5 @@ def _examples(rows: Floats) -> Examples:
 
 
 def _ranker(forest: Forest, shortlist: int, settings: RankerSettings) -> Ranker:
-    weights = prior_weights(settings.linear.prior)
+    weights = TRENDS.weights(settings.linear.prior)
     return Ranker(weights, forest.boosters, 1.0, shortlist, Calibration(intercept=-3.0))

@@ -42,7 +42,7 @@ class BareScorers:
         boosters: Sequence[Any],
         columns: Callable[[Floats], Floats] = np.ascontiguousarray,
     ) -> None:
-        self._prepared = PreparedRanker.of(ranker, market, compiled_forest(ranker), len(market))
+        self._prepared = PreparedRanker.of(ranker, market, compiled_forest(ranker))
         self._market, self._most, self._boosters = market, candidates, boosters
         picked = [self._picked(creator) for creator in creators]
         rows = [columns(self._prepared.features(c, p.rows, p.cross)) for c, p in zip(creators, picked, strict=True)]

@@ -9,7 +9,24 @@ from pydantic import Field
 
 from serving.schemas import Kind, Message
 from serving.strategies.library import Condition
-from serving.strategies.schemas import Effort
+from serving.strategies.schemas import Effort, Strategy
+
+
+class Cost(Message):
+    """What asking the model has cost for this answer; nothing where it was not asked, or had answered before."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int = Field(description="Thoughts of the model among them")
+    usd: float = Field(description="By the prices of the settings; a call whose outcome is not known counts in full")
+
+
+class WrittenStrategy(Strategy):
+    """Answer of `POST /v1/strategies`: a strategy, and how it came about."""
+
+    fallback: str | None = Field(description="Why the deterministic writer wrote it; absent where the model did")
+    cached: bool = Field(description="Whether it had been written before, from the same evidence")
+    cost: Cost
 
 
 class Measured(Message):
@@ -44,6 +61,7 @@ class StrategyEntry(Message):
     score: float | None = Field(description="For the creator: shrunk log-lift + 0.1 × fit; absent without one")
     fit: float | None = Field(description="Share of `fits` that hold for the creator")
     measured: Measured
+    followed: Measured = Field(description="The same of posts that followed plans which were given, creator by creator")
 
 
 class Strategies(Message):

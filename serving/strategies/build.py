@@ -9,13 +9,17 @@ from typing import Final
 import orjson
 
 from configs import Settings
-from features.creators import trailing_posts
+from features.creators import creator_features, trailing_posts
 from features.errors import UnreadableFile
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from features.strategy_evidence import Posts, baselines, habits, measure
 from features.viral import follower_series, viral_artists
-from serving.assemble import serving_home
+from models.practice import Practice
+from serving.assemble import event_log, serving_home
+from serving.strategies.given_stores import given_store
+from serving.strategies.learned import PRACTICE
+from serving.strategies.outcomes import learn
 from serving.strategies.published import FILE, Baseline, PublishedLibrary, write
 
 CLEARED: Final = "cleared_sounds.json"
@@ -23,15 +27,17 @@ CLEARED: Final = "cleared_sounds.json"
 
 
 def build_library(lake: Lake, as_of: datetime, settings: Settings) -> PublishedLibrary:
-    """Measure everything on what the lake knew by an instant, and publish it.
+    """Measure everything on what the lake knew by an instant, and publish it; outcomes are told to feedback, too.
 
     Raises:
         EmptyLake: no post was known by then.
         UnreadableFile: the list of cleared sounds cannot be read.
+        OutcomesUnavailable: strategies that were given cannot be read.
     """
     history = known_by(lake, as_of, settings)
     posts = Posts(history)
     own = baselines(posts, trailing_posts(history))
+    practice = Practice.of(posts, creator_features(history), settings.strategy.ranker.horizon_days)
     library = PublishedLibrary(
         as_of=as_of,
         measures=measure(posts),
@@ -39,7 +45,9 @@ def build_library(lake: Lake, as_of: datetime, settings: Settings) -> PublishedL
         baselines={creator: Baseline(*numbers) for creator, numbers in own.items()},
         artists=tuple(viral_artists(history, posts.lift, follower_series(lake.connect(), as_of))),
         cleared=_cleared(settings.home / CLEARED),
+        outcomes=learn(given_store(settings), lake, lambda: event_log(settings), as_of),
     )
+    practice.publish(serving_home(settings) / PRACTICE)
     write(serving_home(settings), library)
     return library
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
@@ -12,13 +13,17 @@ import numpy as np
 
 from features.strategy_evidence import Habit
 from models.creator import Creator
-from serving.strategies.published import PublishedLibrary
+from serving.strategies.clocks import offset_of
+from serving.strategies.published import Baseline, PublishedLibrary
 from serving.strategies.ranking import Near, RankedStrategy
 from serving.strategies.schemas import Evidence, Fact, RankedItem, StrategyRequest, Unit
 from serving.strategies.untrusted import cleaned, is_suspect
 
 LONGEST_TITLE: Final = 120
 WINDOW_HOURS: Final = 3
+LEAST_CREATORS: Final = 20
+"""With fewer creators of known counts nothing is said of what is typical."""
+LEAST_POSTS_PLANNED: Final = 4
 LEAST_WINDOW_SHARE: Final = 0.15
 """A second posting window holds at least this share of the creator's posts."""
 LEAST_POSTS_FOR_WINDOWS: Final = 5
@@ -31,7 +36,12 @@ MOST_STRATEGIES: Final = 8
 MOST_ARTISTS: Final = 2
 MOST_HABITS: Final = 4
 CREATOR: Final = "creator"
-_BROAD: Final = re.compile(r"f+y+p|fy(?:$|[^a-z])|for+y?o+u|foru|foryo?ur?p|viral|trend|xyzbca|parati$|explore")
+_BROAD: Final = re.compile(
+    r"f+y+p|fy(?:$|[^a-z])|for+y?o+u|foru|foryo?ur?p|v[ia]+ral|trend|xyz|abcxyz|xy?bca|para?ti$|explor|pourtoi|perte$|nerp?erte"
+    r"|f[uü]rdich|keşfet|kesfet|tiktok|tik_?tok|xh+(?:$|tik)|xu?h[uư][oơớ]?ng|th[iị]nhh[aà]nh|follow|likes?$|share$|love$|fun$"
+    r"|video$|capcut$|douyin|рек(?:$|омендац)|вреки|хочуврек|おすすめ|추천|热门|推荐|اكسبلور|\d+$|.$"
+)
+"""Tags by which people hope to be shown, not to be found."""
 _HANDLE: Final = re.compile(r"[\w.]{2,40}")
 _NAME: Final = re.compile(r"[A-Z][a-z'’]{1,20}(?: [A-Z][a-z'’]{1,20}){0,3}")
 _READ_OTHERWISE: Final = re.compile(
@@ -43,6 +53,7 @@ _READ_OTHERWISE: Final = re.compile(
 """Words of a name that a reader, or the check, could take for a time or a number."""
 _SENSITIVE: Final = re.compile(r"^rip$|restinpeace|death|suicid|murder|^war$|trump|biden|election|^vote|covid|corona")
 
+METRIC_NAMES: Final = {"view_count": "views", "like_count": "likes", "comment_count": "comments"}
 _ITEM_FACTS: Final[tuple[tuple[str, str, Unit, str], ...]] = (
     ("uses_7d", "uses_7d", "count", "posts of the lake with it, 7 days"),
     ("creators_7d", "creators_7d", "count", "creators of the lake who used it, 7 days"),
@@ -112,7 +123,9 @@ def gather(
         artists: nearest first.
         request: what was asked.
     """
-    as_of, offset = slate["as_of"], request.utc_offset_hours or 0.0
+    as_of, region = slate["as_of"], request.region or creator.region
+    offset = request.utc_offset_hours
+    offset = offset_of(region, as_of) if offset is None else offset
     book = _Book(as_of)
     _tell_creator(book, creator, published)
     _tell_windows(book, creator, offset)
@@ -126,11 +139,13 @@ def gather(
         if measure is not None and measure.lift is not None and measure.lo is not None and measure.hi is not None:
             subject, numbers = f"strategy:{ranked.strategy.id}", (measure.lift, measure.lo, measure.hi)
             _tell_lift(book, subject, "lift", measure.posts, numbers, published.as_of)
+            lo, middle, hi = (math.expm1(numbers[at]) for at in (1, 0, 2))
+            _tell_target(book, subject, middle, (lo, hi), "strategy's measured lift, 80 % interval")
     for near in [near for near in artists if is_namable(near)][:MOST_ARTISTS]:
         _tell_artist(book, near, published.as_of)
     return Evidence(
         creator_id=creator.creator_id,
-        region=request.region or creator.region or None,
+        region=region or None,
         as_of=as_of,
         utc_offset_hours=offset,
         is_business=request.is_business,
@@ -183,10 +198,13 @@ def _share(value: float) -> float:
 def _tell_creator(book: _Book, creator: Creator, published: PublishedLibrary) -> None:
     baseline = published.baselines.get(creator.creator_id)
     if baseline is not None:
-        interval = three_digits(baseline.lo), three_digits(baseline.hi)
-        source = "views of the creator's trailing posts: median, 10th and 90th percentile"
-        value = three_digits(baseline.middle)
-        book.tell(CREATOR, "views_post", value, "count", source, interval, baseline.posts, published.as_of)
+        told = f"{METRIC_NAMES[baseline.metric]} of the creator's trailing posts: median, 10th and 90th percentile"
+        _tell_usual(book, f"{baseline.metric}_usual", baseline, told, published.as_of)
+    elif (others := typical(published)) is not None:
+        told = (
+            f"{METRIC_NAMES[others.metric]} of a post, by creator: median, 10th and 90th percentile over the creators"
+        )
+        _tell_usual(book, f"{others.metric}_market", others, told, published.as_of)
     counts = (("followers", math.expm1(creator.column("followers"))), ("posts_28d", creator.column("posts_28d")))
     for name, value in counts:
         if not math.isnan(value) and value >= 1:
@@ -198,6 +216,34 @@ def _tell_creator(book: _Book, creator: Creator, published: PublishedLibrary) ->
     rest = creator.column("days_since_post")
     if not math.isnan(rest) and rest >= 3:
         book.tell(CREATOR, "days_since_post", float(round(rest)), "days", "time since the creator's latest post")
+    if baseline is None and not published.baselines:
+        _tell_rhythm(book, creator)
+
+
+def _tell_usual(book: _Book, name: str, usual: Baseline, source: str, as_of: datetime) -> None:
+    interval = three_digits(usual.lo), three_digits(usual.hi)
+    book.tell(CREATOR, name, three_digits(usual.middle), "count", source, interval, usual.posts, as_of)
+
+
+def typical(published: PublishedLibrary) -> Baseline | None:
+    """What creators of the market typically get: percentiles over their medians; None where too few are known."""
+    metrics = Counter(one.metric for one in published.baselines.values())
+    if not metrics or max(metrics.values()) < LEAST_CREATORS:
+        return None
+    metric = max(metrics, key=lambda name: metrics[name])
+    known = [one for one in published.baselines.values() if one.metric == metric]
+    lo, middle, hi = np.quantile([one.middle for one in known], [0.1, 0.5, 0.9]).tolist()
+    return Baseline(sum(one.posts for one in known), lo, middle, hi, metric)
+
+
+def _tell_rhythm(book: _Book, creator: Creator) -> None:
+    """Where nobody's counts are known: as many posts as in the last two weeks, up to twice as many."""
+    posts = creator.column("posts_28d")
+    usual = max(LEAST_POSTS_PLANNED, round(posts / 2)) if not math.isnan(posts) else LEAST_POSTS_PLANNED
+    source = (
+        "posts in 14 days: half of those of the latest 28 days, at least one for each play, up to half as many again"
+    )
+    book.tell(CREATOR, "posts_plan", float(usual), "count", source, (float(usual), float(math.ceil(1.5 * usual))))
 
 
 def posting_windows(creator: Creator) -> list[tuple[int, float]]:
@@ -250,12 +296,20 @@ def _tell_item(book: _Book, item: RankedItem, row: Mapping[str, Any]) -> None:
     interval = _share(growth["lo80"]), _share(growth["hi80"])
     source = "forecast of the public count 7 days ahead, 80 % interval"
     book.tell(item.key, "growth_7d", _share(growth["growth"]), "share", source, interval)
-    baseline = next((fact for fact in book.facts if fact.name == "views_post"), None)
-    if baseline is not None and baseline.hi is not None and isinstance(baseline.value, float):
-        lo, middle, hi = (min(growth[name], MOST_GROWTH) for name in ("lo80", "growth", "hi80"))
-        told = "the creator's median and 90th percentile of views, moved by the forecast's interval"
-        between = three_digits(baseline.value * (1 + lo)), three_digits(baseline.hi * (1 + hi))
-        book.tell(item.key, "views_target", three_digits(baseline.value * (1 + middle)), "count", told, between)
+    source = "forecast of the public count, 80 % interval"
+    _tell_target(book, item.key, growth["growth"], (growth["lo80"], growth["hi80"]), source)
+
+
+def _tell_target(book: _Book, subject: str, moved: float, between: tuple[float, float], source: str) -> None:
+    """The creator's usual post, moved by a forecast or by what a strategy was worth."""
+    usual = next((fact for fact in book.facts if fact.name.endswith("_usual")), None)
+    if usual is None or usual.hi is None or not isinstance(usual.value, float):
+        return
+    lo, middle, hi = (min(share, MOST_GROWTH) for share in (between[0], moved, between[1]))
+    told = f"the creator's median and 90th percentile, moved by the {source}"
+    interval = three_digits(usual.value * (1 + lo)), three_digits(usual.hi * (1 + hi))
+    name = usual.name.replace("_usual", "_target")
+    book.tell(subject, name, three_digits(usual.value * (1 + middle)), "count", told, interval)
 
 
 def is_namable(near: Near) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
-from serving.strategies.passages import CITATION, TrustedTexts, passages
+from serving.strategies.locales import locale_of
+from serving.strategies.passages import CITATION, Passage, TrustedTexts, passages
 from serving.strategies.reader import CALENDAR_DAYS, Reader, local_day
 from serving.strategies.schemas import Check, Evidence, Fact, Play, RankedItem, Strategy, Target
 
@@ -24,12 +25,14 @@ def check(strategy: Strategy, evidence: Evidence, known_texts: Mapping[str, str]
     creator's UTC offset. Hours of day are taken as the facts tell them: in the creator's own time.
 
     Args:
-        known_texts: trusted texts of the library by any name; `{placeholders}` in them stand for what is checked.
+        known_texts: trusted texts of the library by any name; `{placeholders}` in them stand for what is checked. The
+            library's texts in the strategy's own language are trusted beside them.
     """
-    reader = Reader(strategy, evidence, TrustedTexts.of(known_texts))
-    faults = [*_structure(strategy, evidence), *_sources(strategy, evidence)]
+    reader = Reader(strategy, evidence, TrustedTexts.of(known_texts, locale_of(strategy.locale)))
+    told = tuple(passages(strategy))
+    faults = [*_structure(strategy, evidence), *_sources(strategy, evidence, told)]
     claims = len(strategy.sources) + sum(1 + len(play.hashtags) for play in strategy.plays)
-    for passage in passages(strategy):
+    for passage in told:
         if len(passage.text) > MOST_CHARACTERS:
             faults.append(f"{passage.name}: longer than {MOST_CHARACTERS} characters")
             continue
@@ -108,11 +111,11 @@ def _calendar(strategy: Strategy, evidence: Evidence) -> Iterator[str]:
         yield "calendar: its days are not in order"
 
 
-def _sources(strategy: Strategy, evidence: Evidence) -> Iterator[str]:
+def _sources(strategy: Strategy, evidence: Evidence, texts: Sequence[Passage]) -> Iterator[str]:
     """Sources are the evidence's own facts, and every fact that the texts cite is among them."""
     facts = {fact.id: fact for fact in evidence.facts}
     yield from (f"sources: «{f.id}»: not as in the evidence" for f in strategy.sources if facts.get(f.id) != f)
     told = {fact.id for fact in strategy.sources}
-    cited = {n.strip() for p in passages(strategy) for group in CITATION.findall(p.text) for n in group.split(",")}
+    cited = {n.strip() for p in texts for group in CITATION.findall(p.text) for n in group.split(",")}
     missing = {name for name in cited if name in facts} | {name for play in strategy.plays for name in play.facts}
     yield from (f"sources: «{name}»: cited, but not told" for name in sorted(missing & set(facts) - told))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import operator
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -15,6 +14,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from configs import CONFIG_DIR
 from features.strategy_evidence import QUERIES
+from models.strategy_kinds import OPERATORS
 from serving.errors import ServingError
 from serving.schemas import Kind, Message
 from serving.strategies.schemas import Effort
@@ -47,20 +47,12 @@ FEATURES: Final[Mapping[str, str]] = {
 }
 """What a condition may speak of; a condition over what is not known of a creator does not hold."""
 
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same rules in C, where PyYAML was built with it: ten times as fast."""
 
 NO_EVIDENCE: Final = "none"
 PLACEHOLDERS: Final = frozenset({"sound", "tag", "creator"})
 LEAST_STRATEGIES: Final = 30
-
-_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-    "==": operator.eq,
-}
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400, strip_whitespace=True)]
 
@@ -88,7 +80,7 @@ class Condition(Message):
     def holds(self, known: Mapping[str, float]) -> bool:
         """Whether it holds; False where the feature is not known."""
         value = known.get(self.feature, math.nan)
-        return not math.isnan(value) and _OPERATORS[self.op](value, self.value)
+        return not math.isnan(value) and bool(OPERATORS[self.op](value, self.value))
 
 
 class LibraryStrategy(Message):
@@ -151,7 +143,7 @@ def load_library(path: Path = LIBRARY_FILE) -> dict[str, LibraryStrategy]:
         BadLibrary: the file is missing, is no YAML, or a strategy breaks a rule; every fault is named.
     """
     try:
-        rows = yaml.load(path.read_text(), Loader=_LOADER)
+        rows = yaml.load(path.read_text(), Loader=LOADER)
     except FileNotFoundError:
         raise BadLibrary(f"{path} does not exist") from None
     except yaml.YAMLError as error:

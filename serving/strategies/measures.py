@@ -11,30 +11,28 @@ from typing import Final
 from serving.strategies.claims import Number
 from serving.strategies.schemas import Fact, RankedItem, Target, Unit
 
-NOUNS: Final = {
-    "follower": "follower", "view": "view", "like": "like", "comment": "comment", "share": "share", "save": "save",
-    "creator": "creator|adopter|author|artist|people|user(?!s?_)", "post": "post|use|video|play|clip",
-    "video": "post|use|video|play|clip", "use": "post|use|video|play|clip", "duet": "duet", "hour": "hour",
-}  # fmt: skip
+SPOKEN_OF: Final = {
+    "follower": re.compile("follower"),
+    "view": re.compile("view"),
+    "like": re.compile("like"),
+    "comment": re.compile("comment"),
+    "share": re.compile("share"),
+    "save": re.compile("save"),
+    "creator": re.compile("creator|adopter|author|artist|people|user(?!s?_)"),
+    "post": re.compile("post|use|video|play|clip"),
+    "duet": re.compile("duet"),
+    "hour": re.compile("hour"),
+}
 """A noun behind a number → what the name of its fact must then speak of, where it speaks of any of these."""
 
-_GROUPS: Final = {
-    "follower",
-    "view",
-    "like",
-    "comment",
-    "save",
-    "creator|adopter|author|artist|people|user(?!s?_)",
-    "post|use|video|play|clip",
-}
-_DOWN = re.compile(
-    r"\b(fell|fall\w*|down|drop\w*|declin\w*|los[est]\w*|less|fewer|shr[iau]nk\w*|decreas\w*|below|under|cool\w*|slow\w*|minus|behind|lower)\b",
-    re.I,
-)
-_UP = re.compile(
-    r"\b(gr[eo]w\w*|up|rose|ris\w*|gain\w*|more|increas\w*|climb\w*|faster|higher|above|double\w*|plus)\b", re.I
-)
-_INTERVAL = re.compile(r"interval|range|band|confiden|sure|likely|chance|intervall|intervalo", re.I)
+_THINGS: Final = tuple(SPOKEN_OF[name] for name in ("follower", "view", "like", "comment", "save", "creator", "post"))
+_WINDOW = re.compile(r"(?:^|_)(\d+)([dh])(?=_|$)")
+_LEVEL = re.compile(r"_(?:lo|hi)80")
+_GROWS = re.compile(r"growth|lift|change|gain")
+_TURNS = re.compile(r"growth|change|velocity|lift|habit")
+_TIMES = re.compile(r"use|time|post|count")
+_SECONDS: Final = {"days": 86400.0, "hours": 3600.0, "seconds": 1.0, "weeks": 604800.0, "months": 2629800.0}
+_SHOWN: Final = _SECONDS | {"minutes": 60.0}
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,9 @@ def measures(fact: Fact) -> Iterator[Measure]:
             yield Measure(end, fact.unit, fact.name, fact.id)
     if fact.sample is not None:
         yield Measure(float(fact.sample), "count", "sample", fact.id)
-    for digits in re.findall(r"(?:^|_)(\d+)d(?=_|$)", fact.name):
-        yield Measure(float(digits), "days", "window", fact.id)
-    for digits in re.findall(r"(?:^|_)(\d+)h(?=_|$)", fact.name):
-        yield Measure(float(digits), "hours", "window", fact.id)
-    if fact.lo is not None or re.search(r"_(?:lo|hi)80", fact.name):
+    for digits, unit in _WINDOW.findall(fact.name):
+        yield Measure(float(digits), "days" if unit == "d" else "hours", "window", fact.id)
+    if fact.lo is not None or _LEVEL.search(fact.name):
         yield Measure(0.8, "share", "level", fact.id)
 
 
@@ -80,14 +76,19 @@ def aimed(target: Target) -> tuple[Measure, Measure]:
     )
 
 
-def proves(measure: Measure, told: Number, clause: str, english: bool) -> bool:
-    """Whether a number of a text is this value, as rounded, in its unit, of its thing, in its direction."""
-    if measure.name == "level" and not _INTERVAL.search(told.before + told.after):
+def proves(measure: Measure, told: Number, clause: str, turns: bool = True) -> bool:
+    """Whether a number of a text is this value, as rounded, in its unit, of its thing, in its direction.
+
+    Args:
+        clause: what the number stands in.
+        turns: whether words that tell a direction count, as they do not for the ends of an interval.
+    """
+    if measure.name == "level" and not told.grammar.interval.search(told.before + told.after):
         return False
     if not _fits_noun(measure, told):
         return False
     return any(
-        _equals(told, reading, expected) and _fits_direction(measure, told, reading, clause, english)
+        _equals(told, reading, expected) and _fits_direction(measure, told, reading, clause, turns)
         for reading in told.readings
         for expected in in_unit(measure, told)
     )
@@ -96,40 +97,31 @@ def proves(measure: Measure, told: Number, clause: str, english: bool) -> bool:
 def in_unit(measure: Measure, told: Number) -> Iterator[float]:
     """The value as it reads in the unit of a number; nothing where the units do not go together."""
     value, unit = measure.value, measure.unit
-    grows = bool(re.search(r"growth|lift|change|gain", measure.name))
-    if told.unit == "share":
+    if told.unit == "":
+        yield from (value,) if unit in ("count", "share", "ratio", "sigma", "rank") else ()
+    elif told.unit == "share":
         if unit == "share":
             yield value * 100
         elif unit == "ratio":
             yield (value - 1) * 100
-            if re.match(r"\s*(of|as)\b", told.after):
+            if told.grammar.level_of.match(told.after):
                 yield value * 100
     elif told.unit == "ratio":
         if unit == "ratio":
             yield value
-        elif unit == "share" and grows:
+        elif unit == "share" and _GROWS.search(measure.name):
             yield 1 + value
         elif unit == "count":
-            yield from (value,) if re.search(r"use|time|post|count", measure.name) and not _multiplies(told) else ()
-    elif told.unit in ("days", "weeks", "months", "hours", "minutes", "seconds"):
-        yield from _lengths(value, unit, told.unit)
+            yield from (value,) if _TIMES.search(measure.name) and not _multiplies(told) else ()
     elif told.unit in ("sigma", "rank"):
         yield from (value,) if unit == told.unit else ()
-    elif told.unit == "":
-        yield from (value,) if unit in ("count", "share", "ratio", "sigma", "rank") else ()
+    elif told.unit in _SHOWN and unit in ("days", "hours", "seconds"):
+        yield value * _SECONDS[unit] / _SHOWN[told.unit]
 
 
 def _multiplies(told: Number) -> bool:
-    return (
-        "x" in told.said.lower() or "×" in told.said or bool(re.match(r"\s*(as|more|the|faster|bigger)\b", told.after))
-    )
-
-
-def _lengths(value: float, unit: str, told: str) -> Iterator[float]:
-    seconds = {"days": 86400.0, "hours": 3600.0, "seconds": 1.0}
-    shown = {"weeks": 604800.0, "months": 2629800.0, "minutes": 60.0} | seconds
-    if unit in seconds:
-        yield value * seconds[unit] / shown[told]
+    said = told.said.lower()
+    return "x" in said or "×" in said or told.grammar.comparative.match(told.after) is not None
 
 
 def _equals(told: Number, reading: float, expected: float) -> bool:
@@ -137,13 +129,15 @@ def _equals(told: Number, reading: float, expected: float) -> bool:
     step = told.step * (1 + 1e-9) + 1e-9
     if abs(reading - expected) <= step:
         return True
-    about = told.is_about or told.is_lower_bound or told.is_upper_bound
-    coarse = min(told.round_to, _two_digits(reading)) if about else 0.0
-    if told.is_lower_bound:
+    if abs(reading - expected) > max(told.round_to, 1.0):
+        return False
+    is_lower, is_upper, is_about = told.is_lower_bound, told.is_upper_bound, told.is_about
+    coarse = min(told.round_to, _two_digits(reading)) if is_about or is_lower or is_upper else 0.0
+    if is_lower:
         return 0 <= expected - reading <= coarse
-    if told.is_upper_bound and not told.is_about:
+    if is_upper and not is_about:
         return 0 <= reading - expected <= coarse
-    return about and abs(reading - expected) <= coarse / 2
+    return is_about and abs(reading - expected) <= coarse / 2
 
 
 def _two_digits(value: float) -> float:
@@ -154,26 +148,23 @@ def _two_digits(value: float) -> float:
 def _fits_noun(measure: Measure, told: Number) -> bool:
     if measure.name in ("sample", "window", "level", "rank"):
         return True
-    for word in re.findall(r"[a-z]+", told.after)[:2]:
-        group = NOUNS.get(word.rstrip("s"))
-        if group and not re.search(group, measure.name):
-            return not any(re.search(other, measure.name) for other in _GROUPS)
-        if group:
-            return True
-    return True
+    noun = told.grammar.noun.match(told.after)
+    if noun is None or noun.lastgroup is None or SPOKEN_OF[noun.lastgroup].search(measure.name):
+        return True
+    return not any(thing.search(measure.name) for thing in _THINGS)
 
 
-def _fits_direction(measure: Measure, told: Number, reading: float, clause: str, english: bool) -> bool:
+def _fits_direction(measure: Measure, told: Number, reading: float, clause: str, turns: bool) -> bool:
     if told.signed and reading * measure.value < 0:
         return False
-    if (
-        not english
-        or told.signed
-        or measure.unit not in ("share", "ratio")
-        or not re.search("growth|change|velocity|lift|habit", measure.name)
-    ):
+    grammar = told.grammar
+    if not turns or not grammar.is_known or told.signed or measure.unit not in ("share", "ratio"):
+        return True
+    if not _TURNS.search(measure.name):
         return True
     near = told.before + " " + told.after[:24]
     moved = measure.value - (measure.unit == "ratio")
-    down, up = _DOWN.search(near) or _DOWN.search(clause), _UP.search(near)
-    return bool(down) if moved < 0 else not (_DOWN.search(near) and not up)
+    down = grammar.down.search(near)
+    if moved < 0:
+        return bool(down or grammar.down.search(clause))
+    return not (down and not grammar.up.search(near))

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
+from serving.strategies.locales import Reading
 from serving.strategies.passages import CITATION, Passage
 from serving.strategies.schemas import Evidence, RankedItem
-from serving.strategies.untrusted import cleaned, is_suspect
+from serving.strategies.untrusted import Vocabulary, cleaned, is_suspect
 
 Judge = Callable[[bool, str, str], None]
 _FREE = """
-i i'm i'll i've i'd tiktok tiktoks instagram reels shorts youtube capcut live pov kpi kpis ok utc gmt dm dms
-fyp tv dj ep lp cta grwm asmr diy bpm english spanish portuguese french german vertex commercial music library
-monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thurs fri sat sun january
-february march april may june july august september october november december jan feb mar apr jun jul aug sep
-sept oct nov dec day play step sound hashtag tag trend the a an and or your you this that it he she they we no
-yes part post film use open keep show tell start end each every before after when why how what who nothing
-everything nobody somebody people fans viewers these those there song artist creator creators video videos
+tiktok tiktoks instagram reels shorts youtube capcut live pov kpi kpis ok utc gmt dm dms fyp tv dj ep lp cta grwm asmr
+diy bpm vertex
 """
 FREE: Final = frozenset(_FREE.split())
-"""Words that anybody may use: the platform's own, the calendar's, and the plainest of all."""
+"""Words that anybody may use in any language: the platform's own."""
 
-_TAG = re.compile(r"(?<![\w&])#([\w]+)")
+_TAG = re.compile(r"(?<![\w&])#([^\s#@\[\](){}.,;:!?…“”„\"«»'’/|·]+)")
 _HANDLE = re.compile(r"(?<![\w.])@([\w.]+)")
 _QUOTED = re.compile(
     r"“([^”\n]{1,200})”|«([^»\n]{1,200})»|„([^“”\n]{1,200})[“”]|(?<![\w])\"([^\"\n]{1,200})\"|(?<![\w])‘([^’\n]{1,200})’(?!\w)"
 )
-_CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’.&-]*"
+_VIETNAMESE = "ĂĐĨŨƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸ"
+_CAPITAL = rf"[A-ZÀ-ÖØ-Þ{_VIETNAMESE}][\w'’.&-]*"
+_NAME = rf"(?:{_CAPITAL})(?:\s+{_CAPITAL})*"
 _RUN = re.compile(rf"{_CAPITAL}(?:\s+(?:(?:&|de|da|del|van|von|the|of|y|x)\s+)?{_CAPITAL})*")
-_BESIDE = re.compile(
-    rf"\b(by|with|feat\.?|featuring|ft\.?|from|like|prod\.?|versus|vs\.?)\s+(@?(?:{_CAPITAL})(?:\s+{_CAPITAL})*)"
-)
 _FEAT = re.compile(r"\b(?:feat\.?|featuring|ft\.)\s+([^\s\[\],;.!?]+)", re.IGNORECASE)
-_ACTS = re.compile(
-    rf"^\W*({_CAPITAL})\s+(?:did|used|posted|made|released|dropped|danced|sang|sings|says|said|started|won|went|got)\b"
-)
-_SONG = re.compile(
-    rf"\b(?:sound|song|track|tune|audio|remix|hit|single)\s+(?:called\s+|named\s+)?({_CAPITAL}(?:\s+{_CAPITAL})*)"
-)
+_SHORT = re.compile(r"[A-Z&]{2,5}")
+_LETTERS = re.compile(r"[^\W\d]")
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+_WORD = re.compile(r"[^\W\d_][^\W\d_'’]*")
+_ITEM_ID = re.compile(r"T\d+")
+_FACT_ID = re.compile(r"E\d")
+_MARKED = re.compile(r"[#@“«„\"‘]")
+_SPELLING = str.maketrans({"’": "'", "“": "", "”": "", "„": "", "«": "", "»": ""})
 LEAST_BARE: Final = 4
 """Letters that a title needs to be recognised without quotation marks."""
 
@@ -48,39 +46,75 @@ SENTENCE_WORDS: Final = 4
 """A title of so many words could be a sentence."""
 
 
+@lru_cache(maxsize=8192)
 def plain(name: str) -> str:
     """A name as two spellings of it agree."""
-    return " ".join(cleaned(name, 500).casefold().replace("’", "'").strip(" .,!?…'\"#@").split())
+    return " ".join(cleaned(name, 500).casefold().translate(_SPELLING).strip(" .,!?…'\"#@").split())
+
+
+class Bare:
+    """Finds some titles in a text, without regard to case and to how their words are spaced."""
+
+    def __init__(self, titles: Iterable[str]) -> None:
+        self._titles = tuple(sorted({_even(title) for title in titles}, key=len, reverse=True))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where they stand, in order; a longer title hides the shorter ones in it."""
+        even, taken = _even(text), [False] * len(text)
+        if len(even) != len(text):
+            even = text
+        found = []
+        for title in self._titles:
+            at = even.find(title)
+            while at >= 0:
+                end = at + len(title)
+                if not any(taken[at:end]) and not _reaches(even, at - 1) and not _reaches(even, end):
+                    taken[at:end] = [True] * len(title)
+                    found.append((at, end))
+                at = even.find(title, at + 1)
+        return sorted(found)
+
+
+class Words:
+    """The words of one language by which people and songs are told."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.free = FREE | frozenset(reading.free.split())
+        self.beside = re.compile(rf"\b(?i:{reading.beside})\s+(@?{_NAME})")
+        self.acts = re.compile(rf"^\W*({_CAPITAL})\s+(?:{reading.acts})\b") if reading.acts else None
+        self.song = re.compile(rf"\b(?i:{reading.song})\s+(?:called\s+|named\s+)?({_NAME})")
+        self.title = re.compile(rf"(?:{reading.song})\W*$", re.IGNORECASE)
+        self.capitals = reading.capitals
 
 
 class Names:
     """The titles, tags and people of one evidence."""
 
-    def __init__(self, evidence: Evidence, trusted: frozenset[str]) -> None:
-        self._items = evidence.items
+    def __init__(self, evidence: Evidence, trusted: frozenset[str], words: Words) -> None:
+        self._items, self._language = evidence.items, words
         self._titles = {plain(item.title): item for item in reversed(evidence.items)}
         self._tags = {plain(name): i for i in reversed(evidence.items) if i.kind == "hashtag" for name in _spellings(i)}
         authors = {plain(item.author) for item in evidence.items if item.author}
         others = {f.subject.partition(":")[2] for f in evidence.facts if f.subject.startswith("artist:")}
         self._people = authors | {plain(evidence.creator_id)} | {plain(name) for name in others}
         self.untrusted = tuple(t for item in evidence.items for t in (item.title, item.author or "") if t)
-        told = [f.name.replace("_", " ") for f in evidence.facts] + [f.source for f in evidence.facts]
-        self._words = FREE | trusted | _words((evidence.creator_id, evidence.region or "", *told))
-        self.free_words = FREE | trusted | _words(told)
-        named = {cleaned(t, 500) for t in self.untrusted if _letters(t) >= LEAST_BARE}
-        bare = sorted(named, key=len, reverse=True)
-        self._bare = re.compile("|".join(rf"(?<!\w){_spaced(t)}(?!\w)" for t in bare) or r"(?!)", re.IGNORECASE)
+        told = {text for f in evidence.facts for text in (f.name.replace("_", " "), f.source)}
+        self.free_words = Vocabulary(words.free, trusted, _words(told))
+        self._words = Vocabulary(*self.free_words.parts, _words((evidence.creator_id, evidence.region or "")))
+        known = (*self.untrusted, *others)
+        self._bare = Bare(cleaned(name, 500) for name in known if _letters(name) >= LEAST_BARE)
 
     def shielded(self, text: str) -> str:
         """The text with no place inside a title or a quotation where a sentence could end."""
-        for pattern in (self._bare, _QUOTED):
-            text = pattern.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
-        return text
+        for start, end in self._bare.spans(text):
+            text = text[:start] + text[start:end].replace(" ", "\u00a0") + text[end:]
+        return _QUOTED.sub(lambda m: m[0].replace(" ", "\u00a0"), text)
 
     def prose(self, passage: Passage, text: str) -> str:
         """The text without its citations and without the harmless titles, tags and names that it names properly."""
-        for pattern in (_QUOTED, _TAG):
-            text = pattern.sub(lambda m: m[0] if self._unknown(m) else " " * len(m[0]), text)
+        if _MARKED.search(text):
+            for pattern in (_QUOTED, _TAG):
+                text = pattern.sub(lambda m: m[0] if self._unknown(m) else " " * len(m[0]), text)
         return CITATION.sub(" ", self._unnamed(passage, text, " "))
 
     def _unknown(self, match: re.Match[str]) -> bool:
@@ -89,18 +123,20 @@ class Names:
 
     def _unnamed(self, passage: Passage, text: str, fill: str) -> str:
         """The text with names taken out; a title that reads like a sentence only where its item is cited or played."""
-        own = {name for group in CITATION.findall(text) for name in re.findall(r"T\d+", group)}
+        own = {name for group in CITATION.findall(text) for name in _ITEM_ID.findall(group)}
         own |= set(passage.play.items) if passage.play else set()
-
-        def named(match: re.Match[str]) -> str:
-            item = self._titles.get(plain(match[0]))
-            is_name = len(match[0].split()) < SENTENCE_WORDS or (item is not None and item.id in own)
-            return fill * len(match[0]) if is_name and not is_suspect(match[0]) else match[0]
-
-        return self._bare.sub(named, text)
+        for start, end in self._bare.spans(text):
+            said = text[start:end]
+            item = self._titles.get(plain(said))
+            is_name = len(said.split()) < SENTENCE_WORDS or (item is not None and item.id in own)
+            if is_name and not is_suspect(said):
+                text = text[:start] + fill * (end - start) + text[end:]
+        return text
 
     def mentioned(self, text: str) -> Iterator[RankedItem]:
         """The items that a text names by a tag or a quoted title."""
+        if not _MARKED.search(text):
+            return
         for match in _TAG.finditer(text):
             if item := self._tags.get(plain(match[1])):
                 yield item
@@ -108,19 +144,17 @@ class Names:
             if item := self._titles.get(plain(next(g for g in match.groups() if g))):
                 yield item
 
-    def judge(self, passage: Passage, sentence: str, cited: Sequence[RankedItem], judge: Judge) -> str:
+    def judge(self, passage: Passage, sentence: str, judge: Judge) -> str:
         """Judge every name of a sentence; the sentence with the names blanked out."""
-        self._judge_places(passage, sentence, judge)
         text = sentence
-        for pattern, kind in ((_QUOTED, "title"), (_TAG, "hashtag"), (_HANDLE, "person")):
-            for match in pattern.finditer(text):
-                said = next(g for g in match.groups() if g)
-                judge(
-                    self._is_known(kind, said, passage, sentence, match.start()),
-                    match[0],
-                    f"no ranked item or known {kind}",
-                )
-                text = text[: match.start()] + "·" * len(match[0]) + text[match.end() :]
+        if _MARKED.search(sentence):
+            self._judge_places(passage, sentence, judge)
+            for pattern, kind in ((_QUOTED, "title"), (_TAG, "hashtag"), (_HANDLE, "person")):
+                for match in pattern.finditer(text):
+                    said = next(g for g in match.groups() if g)
+                    known = self._is_known(kind, said, passage, sentence, match.start())
+                    judge(known, match[0], f"no ranked item or known {kind}")
+                    text = text[: match.start()] + "·" * len(match[0]) + text[match.end() :]
         text = self._unnamed(passage, text, "·")
         text = CITATION.sub(lambda m: " " * len(m[0]), text)
         return self._judge_people(passage, text, judge)
@@ -130,17 +164,18 @@ class Names:
             return plain(said) in self._tags
         if kind == "person":
             return plain(said) in self._people
-        is_title = re.search(r"(sound|song|track|title|tune|remix|audio)\W*$", sentence[:place], re.IGNORECASE)
-        if passage.form == "public" and not is_title:
+        if passage.form == "public" and not self._language.title.search(sentence[:place]):
             return True  # a hook may quote speech; names inside it are judged as names
-        return plain(said) in self._titles or plain(said) in self._tags or _words([said]) <= self._words
+        return plain(said) in self._titles or plain(said) in self._tags or self._words.holds(_words_in(said))
 
     def _judge_places(self, passage: Passage, sentence: str, judge: Judge) -> None:
         """A name right before a citation must be that item's; a play names only its own items."""
         for match in CITATION.finditer(sentence):
+            items = set(_ITEM_ID.findall(match[1]))
+            if not items or _FACT_ID.search(match[1]):
+                continue
             named = list(self._named_before(sentence[: match.start()]))
-            items = set(re.findall(r"T\d+", match[1]))
-            if named and items and not re.findall(r"E\d+", match[1]):
+            if named:
                 judge(named[-1].id in items or self._same(named[-1], items), match[0], f"is not {named[-1].title}")
         if passage.play is not None:
             for item in self.mentioned(sentence):
@@ -159,28 +194,35 @@ class Names:
                     yield item
 
     def _judge_people(self, passage: Passage, text: str, judge: Judge) -> str:
-        for pattern in (_ACTS, _BESIDE, _SONG, _FEAT):
-            for match in pattern.finditer(text):
-                said = match[match.re.groups]
+        language = self._language
+        for pattern in (language.acts, language.beside, language.song, _FEAT):
+            for match in pattern.finditer(text) if pattern else ():
+                said = match[1]
                 judge(self._knows(said), said, "no known artist or title")
-                text = text[: match.start()] + re.sub(r"[^\W\d]", "·", match[0]) + text[match.end() :]
-        words = re.findall(r"[^\W\d_]{4,}", text)
-        if not words or (
-            sum(w[0].isupper() for w in words) > 0.6 * len(words) and len(words) > 1 and passage.form == "public"
-        ):
-            return text
+                text = text[: match.start()] + _LETTERS.sub("·", match[0]) + text[match.end() :]
+        if passage.form == "public":
+            words = _LONG_WORD.findall(text)
+            if len(words) > 1 and sum(w[0].isupper() for w in words) > 0.6 * len(words):
+                return text
         for match in _RUN.finditer(text):
             said = match[0] if _goes_on(text, match.start()) else " ".join(match[0].split()[1:])
-            if said and _letters(said) > 1 and not re.fullmatch(r"[A-Z&]{2,5}", said):
+            if not said or _letters(said) < 2 or _SHORT.fullmatch(said):
+                continue
+            if language.capitals or (" " in said and not any(w in self._words for w in _words_in(said))):
                 judge(self._knows(said), said, "no known artist or title")
         return text
 
     def _knows(self, said: str) -> bool:
-        return plain(said) in self._people or _words([said]) <= self._words
+        return plain(said) in self._people or self._words.holds(_words_in(said))
 
 
-def _spaced(title: str) -> str:
-    return r"\s".join(re.escape(word) for word in title.split())
+def _even(text: str) -> str:
+    return text.lower().replace("\u00a0", " ")
+
+
+def _reaches(text: str, at: int) -> bool:
+    """Whether a word goes on at this place."""
+    return 0 <= at < len(text) and (text[at].isalnum() or text[at] == "_")
 
 
 def _goes_on(text: str, place: int) -> bool:
@@ -197,6 +239,11 @@ def _letters(text: str) -> int:
     return sum(c.isalpha() for c in text)
 
 
-def _words(texts: Sequence[str]) -> frozenset[str]:
-    found = (w for text in texts for w in re.findall(r"[^\W\d_][^\W\d_'’]*", unicodedata.normalize("NFKC", text)))
+def _words(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*map(_words_in, texts))
+
+
+@lru_cache(maxsize=8192)
+def _words_in(text: str) -> frozenset[str]:
+    found = _WORD.findall(unicodedata.normalize("NFKC", text))
     return frozenset(form for w in found for form in (w.casefold(), w.casefold().partition("'")[0].partition("’")[0]))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from serving.strategies.locales import Locale
 from serving.strategies.schemas import Day, Play, Strategy
 
 Form = Literal["report", "play", "public"]
@@ -57,41 +58,62 @@ def passages(strategy: Strategy) -> Iterator[Passage]:
 class TrustedTexts:
     """Texts of the library, where `{placeholders}` stand for words that are checked."""
 
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        self._whole = frozenset(texts)
+    def __init__(self, texts: tuple[str, ...], words: tuple[str, ...] = ()) -> None:
+        self._whole = frozenset(text for text in texts if not _HOLE.search(text))
         long = [text for text in sorted(texts, key=len, reverse=True) if len(text) >= LEAST_TRUSTED]
-        self._patterns = tuple((max(_HOLE.split(text), key=len), _pattern(text)) for text in long)
-        self._holed = tuple(_pattern(text) for text in texts if len(text) < LEAST_TRUSTED and _HOLE.search(text))
-        self.words = frozenset(word.casefold() for text in texts for word in _WORD.findall(text))
+        self._long = tuple((max(_HOLE.split(text), key=len), text) for text in long)
+        short = [text for text in texts if len(text) < LEAST_TRUSTED and _HOLE.search(text)]
+        self._short = tuple(
+            (max(_HOLE.split(text), key=len), text) for text in short if _WORD.search(_HOLE.sub("", text))
+        )
+        said = (*texts, *words)
+        self.words = frozenset(word.casefold() for text in said for word in _WORD.findall(text))
 
     @classmethod
-    def of(cls, texts: Mapping[str, str]) -> TrustedTexts:
-        """The same object for the same texts: compiling them takes longer than a check."""
-        return _trusted(tuple(texts.values()))
+    def of(cls, texts: Mapping[str, str], locale: Locale | None = None) -> TrustedTexts:
+        """The same object for the same texts: making it takes as long as a check.
+
+        Args:
+            texts: of the library.
+            locale: whose own texts of the library are trusted, too, and whose phrases' words may be used.
+        """
+        key = (tuple(texts.values()), locale.code if locale else None)
+        found = _KEPT.get(key)
+        if found is None:
+            phrases = tuple(way for ways in locale.phrases.values() for way in ways) if locale else ()
+            found = _KEPT[key] = cls((*key[0], *(locale.texts if locale else ())), phrases)
+            while len(_KEPT) > MOST_KEPT:
+                del _KEPT[next(iter(_KEPT))]
+        return found
 
     def masked(self, text: str) -> str:
         """The text with what the library wrote blanked out, letter for letter."""
-        if text in self._whole and not _HOLE.search(text):
+        if text in self._whole:
             return " " * len(text)
-        for pattern in self._holed:
-            if found := pattern.fullmatch(text):
+        for part, told in self._short:
+            if part in text and (found := _pattern(told).fullmatch(text)):
                 return _blanked(text, found)
-        for part, pattern in self._patterns:
-            if part in text and (found := pattern.search(text)):
+        for part, told in self._long:
+            if part in text and (found := _pattern(told).search(text)):
                 text = _blanked(text, found)
         return text
 
 
-@lru_cache(maxsize=8)
-def _trusted(texts: tuple[str, ...]) -> TrustedTexts:
-    return TrustedTexts(texts)
+MOST_KEPT: Final = 32
+_KEPT: dict[tuple[tuple[str, ...], str | None], TrustedTexts] = {}
 
 
+@lru_cache(maxsize=8192)
 def _pattern(text: str) -> re.Pattern[str]:
     """What a library text looks like once its placeholders are filled."""
     return re.compile("([^\n]{1,200}?)".join(re.escape(part) for part in _HOLE.split(text)) + r"(?!\w)")
 
 
 def _blanked(text: str, found: re.Match[str]) -> str:
-    kept = {place for group in range(1, (found.re.groups or 0) + 1) for place in range(*found.span(group))}
-    return "".join(" " if found.start() <= n < found.end() and n not in kept else c for n, c in enumerate(text))
+    """The text without the match, but for what stands in the match's groups."""
+    pieces, at = [text[: found.start()]], found.start()
+    for group in range(1, (found.re.groups or 0) + 1):
+        start, end = found.span(group)
+        pieces += [" " * (start - at), text[start:end]]
+        at = end
+    return "".join((*pieces, " " * (found.end() - at), text[found.end() :]))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from features.strategy_evidence import Measure
 from features.viral import Viral
 from models.creator import Creator
 from serving.answers import Answers
@@ -17,6 +18,7 @@ from serving.schemas import RecommendationRequest
 from serving.strategies.evidence import LEAST_OF_KIND, gather, is_unfit, items_of, weak_habits
 from serving.strategies.grounding import check
 from serving.strategies.library import LibraryStrategy, trusted_texts
+from serving.strategies.plays import LEAST_PLAYS
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.ranking import (
     Near,
@@ -25,9 +27,9 @@ from serving.strategies.ranking import (
     nearest_artists,
     rank_strategies,
 )
-from serving.strategies.schemas import Evidence, Strategy, StrategyRequest
+from serving.strategies.schemas import Check, Evidence, Strategy, StrategyRequest
 from serving.strategies.untrusted import withheld
-from serving.strategies.writer import LEAST_PLAYS, DeterministicWriter
+from serving.strategies.writer import DeterministicWriter
 
 SLATE: Final = 20
 KEPT: Final = 512
@@ -61,7 +63,7 @@ class Planner:
         """
         published = self._published()
         try:
-            key = (request, published.as_of, self._answers.standing(request.creator_id))
+            key = (request, published.as_of, published.edition, self._answers.standing(request.creator_id))
         except StatesUnavailable:
             return self.written(request)[0]
         found = self._kept.pop(key, None) or self.written(request)[0]
@@ -73,8 +75,41 @@ class Planner:
     def written(self, request: StrategyRequest) -> tuple[Strategy, Evidence]:
         """The same with the evidence that it rests on."""
         evidence = self.evidence(request)
-        strategy = self._writer.write(evidence)
-        return strategy.model_copy(update={"check": check(strategy, evidence, self._texts)}), evidence
+        strategy = self.unchecked(evidence, request)
+        return strategy.model_copy(update={"check": self.check(strategy, evidence)}), evidence
+
+    def unchecked(self, evidence: Evidence, request: StrategyRequest) -> Strategy:
+        """What the deterministic writer makes of evidence; may be asked from any thread."""
+        return self._writer.write(evidence, request.locale)
+
+    def check(self, strategy: Strategy, evidence: Evidence) -> Check:
+        """What of a strategy, whoever wrote it, the evidence proves; may be asked from any thread."""
+        return check(strategy, evidence, self._texts)
+
+    def standing(self, request: StrategyRequest) -> tuple[Hashable, ...] | None:
+        """What the evidence follows from: the same as long as nothing of it has changed; None where nobody can say.
+
+        Raises:
+            NotReady: nothing serves.
+        """
+        try:
+            published = self._published()
+            return request, published.as_of, published.edition, *self._answers.standing(request.creator_id)
+        except StatesUnavailable:
+            return None
+
+    def versions(self, creator_id: str) -> dict[str, str]:
+        """What a creator's evidence is made with: ranker, market and measured library."""
+        try:
+            ranker, market, *_ = self._answers.standing(creator_id)
+        except StatesUnavailable:
+            return {}
+        return {"ranker": str(ranker), "market": str(market), "library": self._published().edition}
+
+    @property
+    def library(self) -> Mapping[str, LibraryStrategy]:
+        """The strategies by id."""
+        return self._library
 
     def evidence(self, request: StrategyRequest) -> Evidence:
         """Everything that a strategy for this request may say."""
@@ -83,7 +118,7 @@ class Planner:
         items = items_of(slate, published.cleared, request.is_business)
         known = condition_features(creator, items, request.is_business)
         weak = {habit.name for habit in weak_habits(published.habits.get(creator.creator_id, ()))}
-        ranked = _sparing(weak, _towards(request.goal, rank_strategies(self._library, published, known)))
+        ranked = _sparing(weak, _towards(request.goal, rank_strategies(self._library, published, known, creator)))
         near = nearest_artists(creator, published, range(len(published.artists)))
         return withheld(gather(slate, items, creator, published, ranked, near, request))
 
@@ -107,12 +142,13 @@ class Planner:
         """The library of strategies: measured lifts; with a creator only what applies to them, best first."""
         published = self._published()
         if creator_id is None:
-            measures = published.measures
-            shown = [RankedStrategy(s, measures.get(s.evidence), 0.0, 0.0) for s in self._library.values()]
+            measures, outcomes = published.measures, published.outcomes
+            every = self._library.values()
+            shown = [RankedStrategy(s, measures.get(s.evidence), 0.0, 0.0, outcomes.get(s.id)) for s in every]
             return {"as_of": published.as_of, "creator_id": None, "strategies": [_row(r, False) for r in shown]}
         slate, creator = self._answers.drawn(RecommendationRequest(creator_id=creator_id, k=SLATE))
         known = condition_features(creator, items_of(slate, published.cleared, False))
-        shown = rank_strategies(self._library, published, known)
+        shown = rank_strategies(self._library, published, known, creator)
         return {"as_of": published.as_of, "creator_id": creator_id, "strategies": [_row(r, True) for r in shown]}
 
     def artists(
@@ -155,22 +191,27 @@ def _towards(goal: str | None, ranked: list[RankedStrategy]) -> list[RankedStrat
 
 
 def _row(ranked: RankedStrategy, is_ranked: bool) -> Json:
-    strategy, measure = ranked.strategy, ranked.measure
-    enough = measure is not None and measure.lift is not None
+    strategy = ranked.strategy
     return {
         **strategy.model_dump(mode="json", exclude={"evidence"}),
         "query": strategy.evidence,
         "score": round(ranked.score, 4) if is_ranked else None,
         "fit": round(ranked.fit, 4) if is_ranked else None,
-        "measured": {
-            "verdict": "measured" if enough else "not enough data",
-            "lift": _percent(measure.lift) if measure else None,
-            "lo80": _percent(measure.lo) if measure else None,
-            "hi80": _percent(measure.hi) if measure else None,
-            "posts": measure.posts if measure else 0,
-            "others": measure.others if measure else 0,
-            "creators": measure.creators if measure else 0,
-        },
+        "measured": _measured(ranked.measure),
+        "followed": _measured(ranked.followed),
+    }
+
+
+def _measured(measure: Measure | None) -> Json:
+    enough = measure is not None and measure.lift is not None
+    return {
+        "verdict": "measured" if enough else "not enough data",
+        "lift": _percent(measure.lift) if measure else None,
+        "lo80": _percent(measure.lo) if measure else None,
+        "hi80": _percent(measure.hi) if measure else None,
+        "posts": measure.posts if measure else 0,
+        "others": measure.others if measure else 0,
+        "creators": measure.creators if measure else 0,
     }
 
 

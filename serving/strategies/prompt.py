@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from serving.schemas import Message
+from serving.strategies.library import LibraryStrategy
 from serving.strategies.schemas import Day, Evidence, Play
 from serving.strategies.untrusted import cleaned
 
@@ -18,6 +19,8 @@ PROMPT_VERSION: Final = "1"
 NAME_CHARACTERS: Final = 60
 GOAL_CHARACTERS: Final = 200
 MOST_FAULTS: Final = 20
+TOLD: Final = ("name", "goal", "format", "steps", "effort", "risks", "kpis", "hooks", "captions", "uses")
+"""Of a strategy in the library, to the model."""
 
 SYSTEM: Final = """You plan short videos for a music artist or creator. Write plainly and precisely.
 
@@ -86,6 +89,11 @@ def make_prompt(
     return Prompt(system=SYSTEM, text=text, key=key)
 
 
+def told_library(library: Mapping[str, LibraryStrategy]) -> dict[str, dict[str, Any]]:
+    """The library's entries by id, as the model may read them."""
+    return {name: entry.model_dump(mode="json", include=set(TOLD)) for name, entry in library.items()}
+
+
 def told_evidence(evidence: Evidence) -> dict[str, Any]:
     """The evidence as the model sees it: untrusted texts capped, in one line, and unable to end their delimiters."""
     told = evidence.model_dump(mode="json", exclude={"strategies"})
@@ -109,6 +117,28 @@ def faults_text(faults: Sequence[str]) -> str:
 def response_schema() -> dict[str, Any]:
     """The JSON schema of a draft."""
     return Draft.model_json_schema()
+
+
+def request_body(
+    prompt: Prompt, temperature: float, max_output_tokens: int, labels: Mapping[str, str], harms: Sequence[str]
+) -> dict[str, Any]:
+    """The question as the API has it in JSON, as one line of a batch job's input holds it.
+
+    Args:
+        harms: categories of harm, medium probability of which blocks an answer.
+    """
+    return {
+        "contents": [{"role": "user", "parts": [{"text": prompt.text}]}],
+        "systemInstruction": {"role": "user", "parts": [{"text": prompt.system}]},
+        "generationConfig": {
+            "responseMimeType": "application/json",
+            "responseJsonSchema": response_schema(),
+            "temperature": temperature,
+            "maxOutputTokens": max_output_tokens,
+        },
+        "safetySettings": [{"category": harm, "threshold": "BLOCK_MEDIUM_AND_ABOVE"} for harm in harms],
+        "labels": dict(labels),
+    }
 
 
 def _quoted(text: str | None, most: int = 120) -> str | None:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from features.strategy_evidence import Z80, Measure
+from features.strategy_evidence import Measure
 from features.viral import Viral
 from models.creator import Creator
+from models.strategy_kinds import FIT_WEIGHT, PRIOR_LIFT, own_conditions, shrunk_lift
 from serving.strategies.library import LibraryStrategy
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.schemas import RankedItem
 
-PRIOR_LIFT: Final = 0.1
-"""How far true lifts of strategies lie apart, as a standard deviation of log-lift."""
-FIT_WEIGHT: Final = 0.1
-"""What a whole fit is worth above none, in log-lift."""
+__all__ = [
+    "PRIOR_LIFT",
+    "Near",
+    "RankedStrategy",
+    "condition_features",
+    "nearest_artists",
+    "rank_strategies",
+    "shrunk_lift",
+]
+
 RISING: Final = ("emerging", "rising")
 SIZE_PENALTY: Final = 0.1
 """What a factor of ten in followers costs in cosine."""
@@ -28,17 +35,25 @@ REGION_BONUS: Final = 0.1
 
 @dataclass(frozen=True)
 class RankedStrategy:
-    """A strategy with its score: `shrunk + FIT_WEIGHT · fit`, where `shrunk = lift · τ² ÷ (τ² + se²)`."""
+    """A strategy with its score: `shrunk + FIT_WEIGHT · fit` by the rule, see `shrunk_lift`.
+
+    Attributes:
+        measure: what it was worth to whoever did it in the lake.
+        followed: what it was worth to those who were given it and followed.
+        learned: what the released ranker adds to the rule, 0 without one.
+    """
 
     strategy: LibraryStrategy
     measure: Measure | None
     fit: float
     shrunk: float
+    followed: Measure | None = None
+    learned: float = 0.0
 
     @property
     def score(self) -> float:
         """In log-lift."""
-        return self.shrunk + FIT_WEIGHT * self.fit
+        return self.shrunk + FIT_WEIGHT * self.fit + self.learned
 
 
 @dataclass(frozen=True)
@@ -54,28 +69,10 @@ def condition_features(creator: Creator, items: Iterable[RankedItem], is_busines
     """The features that the library's conditions speak of; unknown ones are NaN."""
     usable = [i for i in items if i.kind != "sound" or not is_business or i.cleared_for_business is not False]
     sounds, tags = ([i for i in usable if i.kind == kind] for kind in ("sound", "hashtag"))
-    uses, share = creator.column("trends_per_post"), creator.column("creator_sound_share")
+    weekend = float(creator.weekday_profile[5:].sum()) if creator.known else math.nan
     return {
-        "known": float(creator.known),
+        **own_conditions(creator.column, float(creator.known), float(bool(creator.region)), weekend),
         "is_business": float(is_business),
-        "region_known": float(bool(creator.region)),
-        "followers": math.expm1(creator.column("followers")),
-        **{
-            name: creator.column(name)
-            for name in (
-                "posts_known",
-                "posts_7d",
-                "posts_28d",
-                "cadence",
-                "days_since_post",
-                "median_engagement",
-                "adoption_rate",
-                "mainstream",
-            )
-        },
-        "tags_per_post": uses * (1 - share),
-        "sound_share": share,
-        "weekend_share": float(creator.weekday_profile[5:].sum()) if creator.known else math.nan,
         "slate_sounds": float(len(sounds)),
         "slate_hashtags": float(len(tags)),
         "rising_items": float(sum(i.stage in RISING for i in usable)),
@@ -86,24 +83,29 @@ def condition_features(creator: Creator, items: Iterable[RankedItem], is_busines
     }
 
 
-def shrunk_lift(measure: Measure | None) -> float:
-    """The measured lift drawn towards 0 by its uncertainty; 0 where there is not enough data."""
-    if measure is None or measure.lift is None or measure.lo is None or measure.hi is None:
-        return 0.0
-    error = (measure.hi - measure.lo) / (2 * Z80)
-    return measure.lift * PRIOR_LIFT**2 / (PRIOR_LIFT**2 + error**2)
-
-
 def rank_strategies(
-    strategies: Mapping[str, LibraryStrategy], published: PublishedLibrary, known: Mapping[str, float]
+    strategies: Mapping[str, LibraryStrategy],
+    published: PublishedLibrary,
+    known: Mapping[str, float],
+    creator: Creator | None = None,
 ) -> list[RankedStrategy]:
-    """The strategies whose conditions hold, best first; ties by id."""
+    """The strategies whose conditions hold, best first; ties by id.
+
+    By the released ranker where there is one and a creator is named, else by the rule alone.
+    """
     ranked = [
-        RankedStrategy(s, measure, s.fit(known), shrunk_lift(measure))
+        RankedStrategy(s, measure, s.fit(known), shrunk_lift(measure, followed), followed)
         for s in strategies.values()
         if s.applies(known)
-        for measure in [published.measures.get(s.evidence)]
+        for measure, followed in [(published.measures.get(s.evidence), published.outcomes.get(s.id))]
     ]
+    if published.order is not None and creator is not None and ranked:
+        kinds = [one.strategy for one in ranked]
+        scores = published.order.scores(kinds, published.measures, published.outcomes, known, creator)
+        ranked = [
+            replace(one, learned=round(score - one.score, 9))
+            for one, score in zip(ranked, scores.tolist(), strict=True)
+        ]
     return sorted(ranked, key=lambda r: (-r.score, r.strategy.id))
 
 

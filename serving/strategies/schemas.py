@@ -12,6 +12,7 @@ from serving.schemas import Kind, Message, Name, Region
 Unit = Literal["count", "share", "ratio", "days", "hours", "seconds", "hour of day", "weekday", "date", "sigma", "rank"]
 Writer = Literal["deterministic", "vertex"]
 Effort = Literal["low", "medium", "high"]
+Verdict = Literal["not enough posts yet", "no difference to be told", "more views than usual", "fewer views than usual"]
 
 
 class Fact(Message):
@@ -135,3 +136,65 @@ class StrategyRequest(Message):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"creator_id": "creator_0007", "goal": "followers", "utc_offset_hours": -5}]}
     )
+
+
+class FollowingPost(Message):
+    """One post after a strategy that uses at least one of its items."""
+
+    id: str
+    posted_at: datetime
+    play: int = Field(description="Place of the play that it fits best, from 1")
+    strategy: str = Field(description="Id in the library of that play's strategy")
+    items: tuple[str, ...] = Field(description="Trend keys of the play that it uses")
+    in_window: bool | None = Field(description="Whether it was posted in the play's window; None where there is none")
+    used_before: bool = Field(description="The creator had used all of these items in the 90 days before")
+
+
+class PlayOutcome(Message):
+    """How many posts followed one play."""
+
+    play: int = Field(description="Its place in the strategy, from 1")
+    title: str
+    strategy: str = Field(description="Id in the library")
+    posts: int
+    is_recognisable: bool = Field(description="False where it names no item, so that no post can be seen to follow it")
+
+
+class OutcomeDifference(Message):
+    """Posts that followed a strategy beside the creator's own others, as a share: 0.08 is eight percent more."""
+
+    metric: Literal["views", "likes"]
+    age_days: float | None = Field(description="At which all posts were counted; 28 is 28 days or later")
+    posts: int = Field(description="That followed it, with a count at that age; at any, where there is no such age")
+    own_posts: int = Field(description="The same of those it is compared with")
+    difference: float | None
+    lo80: float | None = Field(description="Lower end of the 80 % interval")
+    hi80: float | None
+    visible: float | None = Field(description="The smallest gain that would show with so many posts")
+
+
+class StillNeeded(Message):
+    """What is missing before a difference can be told; all 0 where one is."""
+
+    posts: int = Field(description="More posts that follow the strategy, counted at the same age as others")
+    own_posts: int = Field(description="More of the creator's other posts, counted so")
+    awaiting_counts: int = Field(description="Of `posts`, how many are there already and only lack counts")
+
+
+class Outcome(Message):
+    """Answer of `GET /v1/strategies/{strategy_id}/outcome`: whether it worked, as far as posts can tell."""
+
+    strategy_id: str
+    creator_id: str
+    given_at: datetime
+    starts_at: datetime = Field(description="From when on posts count; the market's instant where that is of the past")
+    ends_at: datetime
+    as_of: datetime = Field(description="How far posts and counts are known")
+    is_open: bool = Field(description="Whether posts that follow it may still come")
+    verdict: Verdict
+    needed: StillNeeded
+    plays: tuple[PlayOutcome, ...]
+    posts: tuple[FollowingPost, ...]
+    own_posts: int = Field(description="The creator's own posts that they are compared with")
+    differences: tuple[OutcomeDifference, ...]
+    method: str = Field(description="What was compared with what, and by which formula")

@@ -1,15 +1,18 @@
-"""What the model has cost today, and drafts that were paid for already: one SQLite file for all processes."""
+"""What the model has cost, one request and one day: one SQLite file for all processes of a state folder."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from serving.strategies.shared_file import SharedFile
+
+log = logging.getLogger(__name__)
 MICRO: Final = 1_000_000
 BUSY_SECONDS: Final = 5.0
 _TABLES: Final = """
@@ -17,7 +20,6 @@ CREATE TABLE IF NOT EXISTS call (id INTEGER PRIMARY KEY, day TEXT NOT NULL, micr
     input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
     settled INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS call_day ON call (day);
-CREATE TABLE IF NOT EXISTS draft (key TEXT PRIMARY KEY, body TEXT NOT NULL, until REAL NOT NULL);
 """
 
 
@@ -31,18 +33,22 @@ class Spent:
     output_tokens: int
 
 
+def micro_of(usd: float) -> int:
+    """Millionths of a dollar, rounded up: what is counted is never less than what was spent."""
+    return -int(-usd * MICRO // 1)
+
+
 class SpendingLedger:
     """Reserves the most that a call may cost before it is made, so that the budget holds whatever happens after."""
 
     def __init__(self, path: Path, budget_usd_per_day: float) -> None:
-        self._path = path
+        self._file = SharedFile(path, _TABLES, BUSY_SECONDS)
         self._budget = int(budget_usd_per_day * MICRO)
-        self._made = False
 
     def reserve(self, usd: float, now: datetime) -> int | None:
         """Set money aside for one call; its number, or None where the day's budget does not reach."""
-        micro = -int(-usd * MICRO // 1)
-        with self._open() as connection:
+        micro = micro_of(usd)
+        with self._file.open() as connection:
             connection.execute("BEGIN IMMEDIATE")
             day = now.date().isoformat()
             spent = connection.execute("SELECT coalesce(sum(micro_usd), 0) FROM call WHERE day = ?", (day,)).fetchone()
@@ -55,41 +61,77 @@ class SpendingLedger:
 
     def settle(self, call: int, usd: float, input_tokens: int, output_tokens: int) -> None:
         """Replace a reservation by what the call has cost: never more than was set aside."""
-        row = (-int(-usd * MICRO // 1), input_tokens, output_tokens, call)
+        row = (micro_of(usd), input_tokens, output_tokens, call)
         query = "UPDATE call SET micro_usd = min(micro_usd, ?), input_tokens = ?, output_tokens = ?, settled = 1"
-        with self._open() as connection:
+        with self._file.open() as connection:
             connection.execute(f"{query} WHERE id = ?", row)
+
+    def reaches(self, usd: float, now: datetime) -> bool:
+        """Whether the day's budget would reach for so much."""
+        return micro_of(self.spent(now).usd) + micro_of(usd) <= self._budget
 
     def spent(self, now: datetime) -> Spent:
         """What the UTC day of an instant has cost so far."""
         sums = (f"coalesce(sum({name}), 0)" for name in ("micro_usd", "input_tokens", "output_tokens"))
         query = f"SELECT {', '.join(sums)}, count(*) FROM call WHERE day = ?"
-        with self._open() as connection:
+        with self._file.open() as connection:
             micro, asked, answered, calls = connection.execute(query, (now.date().isoformat(),)).fetchone()
         return Spent(micro / MICRO, calls, asked, answered)
 
-    def cached(self, key: str, now: datetime) -> str | None:
-        """The draft that was kept under a key, None where there is none or it is too old."""
-        with self._open() as connection:
-            query = "SELECT body FROM draft WHERE key = ? AND until > ?"
-            row = connection.execute(query, (key, now.timestamp())).fetchone()
-        return row[0] if row else None
 
-    def keep(self, key: str, body: str, now: datetime, days: float) -> None:
-        """Keep a draft for so many days; drafts whose time is over go."""
-        until = (now + timedelta(days=days)).timestamp()
-        with self._open() as connection:
-            connection.execute("DELETE FROM draft WHERE until <= ?", (now.timestamp(),))
-            connection.execute("INSERT OR REPLACE INTO draft VALUES (?, ?, ?)", (key, body, until))
+class Account:
+    """What one request may cost and has cost: within its own limit and within the day's.
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own for each use, from any thread or process."""
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            if not self._made:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.executescript(_TABLES)
-                self._made = True
-            yield connection
+    A ledger that cannot be used has no budget left. May be asked from any thread.
+
+    Args:
+        limit_usd: for all calls of the request together.
+        now: when it was asked, UTC; the day whose budget it is charged to.
+    """
+
+    def __init__(self, ledger: SpendingLedger, limit_usd: float, now: datetime) -> None:
+        self._ledger, self._limit, self._now = ledger, int(limit_usd * MICRO), now
+        self._charged: dict[int, int] = {}
+        self._tokens = (0, 0)
+        self._lock = threading.Lock()
+
+    def reaches(self, usd: float) -> bool:
+        """Whether the budgets would reach for so much now; nothing is set aside."""
+        with self._lock:
+            if sum(self._charged.values()) + micro_of(usd) > self._limit:
+                return False
+            try:
+                return self._ledger.reaches(usd, self._now)
+            except sqlite3.Error:
+                return False
+
+    def reserve(self, usd: float) -> int | None:
+        """Set money aside for one call; its number, or None where one of the budgets does not reach."""
+        with self._lock:
+            if sum(self._charged.values()) + micro_of(usd) > self._limit:
+                return None
+            try:
+                call = self._ledger.reserve(usd, self._now)
+            except sqlite3.Error as error:
+                log.error("the ledger of spending cannot be used: %s", error)
+                return None
+            if call is not None:
+                self._charged[call] = micro_of(usd)
+            return call
+
+    def settle(self, call: int, usd: float, input_tokens: int, output_tokens: int) -> None:
+        """Replace a reservation by what the call has cost; where that cannot be written, it counts in full."""
+        with self._lock:
+            try:
+                self._ledger.settle(call, usd, input_tokens, output_tokens)
+            except sqlite3.Error as error:
+                log.error("a call could not be settled, and counts in full: %s", error)
+                return
+            self._charged[call] = min(self._charged[call], micro_of(usd))
+            self._tokens = self._tokens[0] + input_tokens, self._tokens[1] + output_tokens
+
+    @property
+    def spent(self) -> Spent:
+        """What the request has cost so far; calls that nobody settled count in full."""
+        asked, answered = self._tokens
+        return Spent(sum(self._charged.values()) / MICRO, len(self._charged), asked, answered)

@@ -72,6 +72,7 @@ LATIN: Final = (
 """How the names of letters begin that a Latin text may hold: its own, ordinals, units and modifiers."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @lru_cache(maxsize=4096)
@@ -83,27 +84,36 @@ def cleaned(text: str, most: int = TITLE_CHARACTERS) -> str:
 
 def hidden_characters(text: str) -> bool:
     """Whether a text carries characters that nobody sees, or letters of two alphabets in one word."""
-    return any(_is_hidden(c) for c in text) or _MIXED.search(text) is not None
+    if text.isascii():
+        return _CONTROL.search(text) is not None
+    return any(map(_is_hidden, text)) or _MIXED.search(text) is not None
 
 
 def foreign_words(text: str) -> str:
     """The first run of letters of a text that are not Latin; empty where there is none."""
-    letters = (c if c.isalpha() and not unicodedata.name(c, "LATIN").startswith(LATIN) else " " for c in text)
+    if text.isascii():
+        return ""
+    letters = (c if c.isalpha() and not _is_latin(c) else " " for c in text)
     return next(iter("".join(letters).split()), "")
 
 
-def offences(text: str) -> Iterator[tuple[str, str]]:
+def offences(text: str) -> tuple[tuple[str, str], ...]:
     """(what was said, why it must not be) for links, role markers and words to a machine; nothing for plain prose."""
-    plain = unicodedata.normalize("NFKC", text)
+    return _offences(text if text.isascii() else unicodedata.normalize("NFKC", text))
+
+
+@lru_cache(maxsize=8192)
+def _offences(plain: str) -> tuple[tuple[str, str], ...]:
+    found = []
     for pattern, why in ((LINK, "a link"), (ROLE, "a role marker or code"), (ADDRESS, "speaks to a machine")):
-        for found in pattern.finditer(plain):
-            yield found[0].strip(), why
+        found += [(said[0].strip(), why) for said in pattern.finditer(plain)]
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
 def is_suspect(text: str) -> bool:
     """Whether a title or name is no title: a link, code, words to a machine, or harmful advice."""
-    return hidden_characters(text) or next(offences(text), None) is not None or ADVICE.search(text) is not None
+    return hidden_characters(text) or bool(offences(text)) or ADVICE.search(text) is not None
 
 
 def withheld(evidence: Evidence) -> Evidence:
@@ -111,20 +121,46 @@ def withheld(evidence: Evidence) -> Evidence:
     return evidence.model_copy(update={"items": tuple(_shown(item) for item in evidence.items)})
 
 
-def echoes(text: str, untrusted: Iterable[str], trusted: frozenset[str]) -> Iterator[str]:
-    """Phrases of untrusted texts that a text repeats; `text` has the titles that it names taken out.
+class Vocabulary:
+    """Words that may be used, in several sets that are asked one after the other rather than joined for each text."""
+
+    def __init__(self, *parts: frozenset[str]) -> None:
+        self.parts = parts
+
+    def __contains__(self, word: str) -> bool:
+        return any(word in part for part in self.parts)
+
+    def holds(self, words: Iterable[str]) -> bool:
+        """Whether all of these words are in it."""
+        return all(word in self for word in words)
+
+
+class Echoes:
+    """Finds phrases of untrusted texts that a text repeats.
 
     Args:
+        untrusted: titles and names.
         trusted: words that may be used freely, in lower case.
     """
-    said = [w.casefold() for w in _WORD.findall(text)]
-    runs = {tuple(said[i : i + ECHO_WORDS]) for i in range(len(said) - ECHO_WORDS + 1)}
-    for other in untrusted:
-        words = _words(other)
-        repeated = [words[i : i + ECHO_WORDS] for i in range(len(words)) if words[i : i + ECHO_WORDS] in runs]
-        yield from (" ".join(run) for run in repeated if not set(run) <= trusted)
-        if is_suspect(other):
-            yield from sorted({w for w in words if len(w) >= ECHO_WORDS and w in said and w not in trusted})
+
+    def __init__(self, untrusted: Iterable[str], trusted: Vocabulary) -> None:
+        self._runs: set[tuple[str, ...]] = set()
+        self._words: set[str] = set()
+        for other in untrusted:
+            words = _words(other)
+            runs = (words[i : i + ECHO_WORDS] for i in range(len(words) - ECHO_WORDS + 1))
+            self._runs |= {run for run in runs if not trusted.holds(run)}
+            if is_suspect(other):
+                self._words |= {w for w in words if len(w) >= ECHO_WORDS and w not in trusted}
+
+    def of(self, text: str) -> Iterator[str]:
+        """The phrases of a text that has the titles which it names taken out."""
+        if not self._runs and not self._words:
+            return
+        said = [w.casefold() for w in _WORD.findall(text)]
+        runs = {tuple(said[i : i + ECHO_WORDS]) for i in range(len(said) - ECHO_WORDS + 1)}
+        yield from sorted(" ".join(run) for run in runs & self._runs)
+        yield from sorted(self._words.intersection(said))
 
 
 @lru_cache(maxsize=4096)
@@ -147,3 +183,8 @@ def _is_hidden(character: str) -> bool:
     if character in "\n\t\r ":
         return False
     return unicodedata.category(character) in {"Cc", "Cf", "Co", "Cn", "Cs"} and character != "\u200d"
+
+
+@lru_cache(maxsize=4096)
+def _is_latin(character: str) -> bool:
+    return unicodedata.name(character, "LATIN").startswith(LATIN)

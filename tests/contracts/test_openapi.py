@@ -16,7 +16,12 @@ from tests.serving.apis import client_of
 from tests.worlds import small_settings
 
 METHODS = ("get", "post", "put", "patch", "delete")
-PLANNED = {("post", "/v1/strategies"), ("get", "/v1/library/artists"), ("get", "/v1/library/strategies")}
+PLANNED = {
+    ("post", "/v1/strategies"),
+    ("get", "/v1/strategies/{strategy_id}/outcome"),
+    ("get", "/v1/library/artists"),
+    ("get", "/v1/library/strategies"),
+}
 """Answered where a library has been built: their answers are held against the document with the strategies."""
 
 ROUTES = {

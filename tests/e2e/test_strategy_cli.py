@@ -48,6 +48,19 @@ def test_a_strategy_is_printed_as_a_plan_and_as_json(home: Path) -> None:
     assert told["creator_id"] == creator and told["check"]["faults"] == [] and len(told["calendar"]) == 14
 
 
+def test_a_strategy_that_was_printed_is_kept_and_what_became_of_it_is_told(home: Path) -> None:
+    creator = next(iter(creator_states(small_settings(home)).ids()))
+    strategy_id = json.loads(harmonic(home, "strategy", creator, "--json"))["strategy_id"]
+    assert json.loads(harmonic(home, "strategy", "write", creator, "--json"))["strategy_id"] == strategy_id
+    told = json.loads(harmonic(home, "strategy", "outcome", strategy_id, "--json"))
+    assert told["creator_id"] == creator and told["verdict"] == "not enough posts yet" and told["needed"]["posts"] == 3
+    assert "Needed, counted at an equal age: 3 more" in harmonic(home, "strategy", "outcome", strategy_id)
+    command = [sys.executable, "-m", "harmonic", "strategy", "outcome", "never-given"]
+    environment = {"PATH": "/usr/bin:/bin"} | small_environment(home)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == "harmonic: no strategy «never-given» was given\n"
+
+
 def test_the_libraries_are_printed(home: Path) -> None:
     creator = next(iter(creator_states(small_settings(home)).ids()))
     strategies = harmonic(home, "library", "strategies")

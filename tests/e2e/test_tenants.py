@@ -62,6 +62,7 @@ ASKED: dict[tuple[str, str], Route] = {
     ("GET", "/v1/library/strategies"): Route(get("/v1/library/strategies")),
     ("GET", "/v1/admin/models"): Route(get("/v1/admin/models")),
     ("POST", "/v1/strategies"): Route(post("/v1/strategies"), True),
+    ("GET", "/v1/strategies/{strategy_id}/outcome"): Route(get("/v1/strategies/never given/outcome")),
     ("GET", "/metrics"): Route(get("/metrics")),
     ("GET", "/docs"): Route(get("/docs")),
     ("GET", "/docs/oauth2-redirect"): Route(get("/docs/oauth2-redirect")),
@@ -69,7 +70,7 @@ ASKED: dict[tuple[str, str], Route] = {
 }
 """Every route; a new one is not served before it stands here."""
 
-MISSING = {"/v1/trends/{kind}/{trend_id:path}"}
+MISSING = {"/v1/trends/{kind}/{trend_id:path}", "/v1/strategies/{strategy_id}/outcome"}
 """Routes that are asked for something that does not exist."""
 
 

@@ -1,8 +1,7 @@
-"""The first stage over any generators, and trees that start from its score."""
+"""Candidates by a mean of generators, what a ranker is told of them, and trees that start from a first stage."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,45 +19,45 @@ TREES = {"n_estimators": 20, "num_leaves": 4, "learning_rate": 0.2, "min_data_in
 
 @dataclass(frozen=True)
 class Case:
-    """A blend of two generators and some histories."""
+    """A blend of two of three generators and some histories."""
 
     blend: Blend
     used: sp.csr_matrix
+
+    def share(self, name: str) -> np.ndarray:
+        return shares(self.blend.generators[name].scores(self.used))
 
 
 @pytest.fixture(scope="module")
 def case() -> Case:
     generators = {name: ItemToItem(sp.random(ITEMS, ITEMS, 0.4, "csr", random_state=7)) for name in ("a", "b", "c")}
     used = sp.csr_matrix((RNG.random((40, ITEMS)) < 0.15).astype(float))
-    return Case(Blend(generators, {"a": 1.0, "b": 0.25}, 2.0), used)
+    return Case(Blend(generators, {"a": 1.0, "b": 0.25}), used)
 
 
-def raw(generators: Mapping[str, ItemToItem], name: str, used: sp.csr_matrix) -> np.ndarray:
-    return (used @ generators[name].matrix).toarray()
+def test_candidates_are_the_best_by_the_mean_share_and_what_was_seen_is_not_allowed(case: Case) -> None:
+    mean = np.where(case.used.toarray() > 0, -1, case.share("a") + 0.25 * case.share("b"))
+    found = case.blend.candidates(case.used, case.used, ITEMS)
+    np.testing.assert_array_equal(np.take_along_axis(mean, found.items, axis=1), np.sort(mean, axis=1)[:, ::-1])
+    np.testing.assert_array_equal(found.table.allowed, np.take_along_axis(mean, found.items, axis=1) >= 0)
 
 
-def test_the_first_stage_is_the_logarithm_of_the_mean_share_and_never_what_was_seen(case: Case) -> None:
-    mean = shares(raw(case.blend.generators, "a", case.used)) + 0.25 * shares(
-        raw(case.blend.generators, "b", case.used)
-    )
-    expected = np.where(case.used.toarray() > 0, -np.inf, 2 * np.log(mean + LEAST))
-    np.testing.assert_allclose(case.blend.stage_one(case.used, case.used), expected)
+def test_a_ranker_is_told_the_logarithm_of_each_share_with_one_name_a_column(case: Case) -> None:
+    found, schema = case.blend.candidates(case.used, case.used, 10), case.blend.schema
+    assert schema.inputs == ("blend", "a", "b", "c") and found.table.inputs.shape == (40, 10, 4)
+    shared = np.take_along_axis(case.share("c"), found.items, axis=1)
+    np.testing.assert_allclose(found.table.inputs[:, :, 3], np.log(shared + LEAST), rtol=1e-5)
+    query = found.table.query(0)
+    assert query.features(query.inputs[:, 0], np.arange(10)).shape == (10, len(schema.features))
+    np.testing.assert_array_equal(found.table.others[0, :, 0], np.full(10, np.log1p(case.used[0].nnz), np.float32))
+    assert sorted(found.table.others[0, :, 1]) == list(range(1, 11))
 
 
-def test_shortlists_are_the_first_stages_best_with_one_named_feature_a_column(case: Case) -> None:
-    whole, short = case.blend.stage_one(case.used, case.used), case.blend.shortlists(case.used, case.used, 10)
-    np.testing.assert_array_equal(np.sort(whole, axis=1)[:, ::-1][:, :10], short.stage_one)
-    assert short.features.shape == (40, 10, len(case.blend.names))
-    assert len(case.blend.directions) == len(case.blend.names)
-    np.testing.assert_allclose(short.features[:, :, 0], short.stage_one, rtol=1e-6)
-    np.testing.assert_array_equal(short.features[0, :, 1], np.arange(1, 11))
-
-
-def test_a_history_is_ranked_the_same_alone_and_among_others(case: Case) -> None:
-    together = case.blend.shortlists(case.used, case.used, 10)
+def test_a_history_gets_the_same_candidates_alone_and_among_others(case: Case) -> None:
+    together = case.blend.candidates(case.used, case.used, 10)
     for row in range(5):
-        alone = case.blend.shortlists(case.used[row], case.used[row], 10)
-        np.testing.assert_array_equal(alone.features[0], together.features[row])
+        alone = case.blend.candidates(case.used[row], case.used[row], 10)
+        np.testing.assert_array_equal(alone.table.inputs[0], together.table.inputs[row])
         np.testing.assert_array_equal(alone.items[0], together.items[row])
 
 

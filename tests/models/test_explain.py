@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from models.explain import Explainer, fit_and_heat, reasons
+from models.explain import Explained, Explainer, explained, reasons
 from models.pairs import FEATURES, INPUTS
 from models.panel import Panel
-from models.ranker import Ranker, Shortlisted, fit_ranker
+from models.ranker import Calibration, Ranker, Shortlisted, fit_ranker
+from models.reasons import PHRASES
 from tests.models.test_ranker import options
 
 
@@ -16,12 +19,11 @@ def ranker(panels: list[Panel]) -> Ranker:
 
 
 def shortlist(ranker: Ranker, panel: Panel, query: int) -> Shortlisted:
-    inputs, mask = panel.inputs[query].astype(float), panel.allowed[query]
-    return ranker.best(panel.market, panel.creators[query], inputs, mask, 30)
+    return ranker.best(panel.query(query), 30)
 
 
 def usual(panel: Panel, query: int) -> np.ndarray:
-    return panel.inputs[query][panel.allowed[query]].astype(float).mean(axis=0)
+    return np.asarray(panel.inputs[query][panel.allowed[query]].astype(float).mean(axis=0))
 
 
 def test_contributions_add_up_to_the_differences_between_scores(panels: list[Panel], ranker: Ranker) -> None:
@@ -54,14 +56,48 @@ def test_a_tree_gives_a_feature_what_its_splits_change(panels: list[Panel], rank
     assert unused and not contributions[:, unused].any()
 
 
+def explained_of(values: np.ndarray, contributions: np.ndarray, most: int = 9) -> Explained:
+    raw = np.linspace(-2, 2, len(values))
+    return explained(values, contributions, raw, Calibration(0.5, -1.0, (0.1, 0.2)), np.array([1.0, 2.0]), most)
+
+
 def test_fit_is_the_creators_side_and_heat_the_trends() -> None:
     contributions = np.zeros((3, len(FEATURES)))
     contributions[1, FEATURES.index("walk")] = 2.0
     contributions[2, FEATURES.index("uses_7d")] = 2.0
-    fit, heat = fit_and_heat(contributions)
-    high = 1 / (1 + np.exp(-2))
-    assert fit.tolist() == pytest.approx([0.5, high, 0.5])
-    assert heat.tolist() == pytest.approx([0.5, 0.5, high])
+    contributions[:, FEATURES.index("stage_one")] = 5.0
+    _, fit, heat = explained_of(np.zeros(contributions.shape), contributions).numbers.T
+    high = round(1 / (1 + np.exp(-2)), 4)
+    assert fit.tolist() == [0.5, high, 0.5]
+    assert heat.tolist() == [0.5, 0.5, high]
+
+
+def test_the_probability_that_is_told_is_the_calibrated_one() -> None:
+    nothing = np.zeros((9, len(FEATURES)))
+    told = explained_of(nothing, nothing).numbers[:, 0]
+    expected = Calibration(0.5, -1.0, (0.1, 0.2)).probability(np.linspace(-2, 2, 9), np.array([1.0, 2.0]))
+    assert told.tolist() == np.round(expected, 6).tolist()
+
+
+def plainly(values: np.ndarray, contributions: np.ndarray, most: int) -> list[str]:
+    """The reasons of one row, phrase by phrase."""
+    found = []
+    for phrase in PHRASES:
+        x = values[FEATURES.index(phrase.reads)]
+        strongest = max(contributions[FEATURES.index(name)] for name in phrase.features)
+        if strongest > 0 and phrase.above < x < phrase.below:
+            found.append((-strongest, phrase.say(x)))
+    return [sentence for _, sentence in sorted(found, key=lambda one: one[0])[:most]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), most=st.integers(0, 6))
+def test_the_compiled_loop_finds_the_phrases_that_speak_for_a_row(seed: int, most: int) -> None:
+    chance = np.random.default_rng(seed)
+    values, contributions = chance.normal(0, 3, (2, 7, len(FEATURES)))
+    values[chance.random(values.shape) < 0.2] = np.nan
+    told = reasons(explained_of(values, contributions, most))
+    assert told == [plainly(*row, most) for row in zip(values, contributions, strict=True)]
 
 
 def told(most: int = 9, **both: tuple[float, float]) -> list[str]:
@@ -69,7 +105,7 @@ def told(most: int = 9, **both: tuple[float, float]) -> list[str]:
     values, contributions = np.full(len(FEATURES), np.nan), np.zeros(len(FEATURES))
     for name, (value, contribution) in both.items():
         values[FEATURES.index(name)], contributions[FEATURES.index(name)] = value, contribution
-    return reasons(values[None], contributions[None], most)[0]
+    return reasons(explained_of(values[None], contributions[None], most))[0]
 
 
 def test_reasons_carry_the_numbers_and_the_strongest_comes_first() -> None:
@@ -99,7 +135,7 @@ def test_reasons_never_say_what_the_numbers_do_not() -> None:
 
 def test_unknown_numbers_are_no_reasons() -> None:
     everything = np.ones(len(FEATURES))
-    assert reasons(np.full((1, len(FEATURES)), np.nan), everything[None], 9) == [[]]
+    assert reasons(explained_of(np.full((1, len(FEATURES)), np.nan), everything[None])) == [[]]
 
 
 def test_a_family_speaks_once() -> None:
@@ -112,7 +148,7 @@ def test_every_reason_of_a_real_slate_is_true_of_its_market(panels: list[Panel],
     for query in range(len(panel)):
         chosen = shortlist(ranker, panel, query)
         added = explainer.contributions(chosen.features, usual(panel, query))
-        for row, sentences in zip(chosen.rows, reasons(chosen.features, added, 3), strict=True):
+        for row, sentences in zip(chosen.rows, reasons(explained_of(chosen.features, added, 3)), strict=True):
             for sentence in sentences:
                 said += 1
                 if sentence.endswith("posts used it in the last 7 days"):

@@ -85,8 +85,8 @@ def test_trees_wait_for_enough_queries_over_enough_days(panels: list[Panel]) -> 
 def test_ranking_a_panel_is_ranking_each_of_its_creators(panels: list[Panel], ranker: Ranker) -> None:
     panel = panels[-1]
     together = ranker.rank_panel(panel)
-    for i, creator in enumerate(panel.creators):
-        alone = ranker.best(panel.market, creator, panel.inputs[i].astype(float), panel.allowed[i], ranker.shortlist)
+    for i in range(len(panel)):
+        alone = ranker.best(panel.query(i), ranker.shortlist)
         assert together[i, alone.rows].tobytes() == ranker.score(alone).tobytes()
         assert (together[i, ~panel.allowed[i]] == -np.inf).all()
         unseen = panel.allowed[i].copy()
@@ -118,7 +118,7 @@ def test_the_order_of_trees_and_rounds_is_kept_when_only_the_first_are_used(
 def test_no_trend_is_no_shortlist(panels: list[Panel], ranker: Ranker) -> None:
     panel = panels[-1]
     nothing = np.zeros(len(panel.market), bool)
-    chosen = ranker.best(panel.market, panel.creators[0], panel.inputs[0].astype(float), nothing, 20)
+    chosen = ranker.best(replace(panel.query(0), allowed=nothing), 20)
     assert len(chosen.rows) == 0 and len(ranker.score(chosen)) == 0
 
 

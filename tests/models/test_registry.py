@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import pytest
 
 import configs
 from models.errors import IncompatibleModel, NoChampion
-from models.linear import prior_weights
-from models.pairs import FEATURES
+from models.pairs import FEATURES, TRENDS
 from models.panel import Panel
 from models.ranker import Calibration, Ranker, fit_ranker
 from models.registry import CHALLENGER, CHAMPION, Registry, RunRecord
@@ -38,7 +38,7 @@ def record(ranker: Ranker, held_out: Ranker | None = None, trained_through: date
 
 def plain(scale: float = 1.0) -> Ranker:
     """A linear ranker with the prior's weights, scaled."""
-    return Ranker(scale * prior_weights(configs.load().ranker.linear.prior), (), 0.0, 50, Calibration(0.9, -3.0))
+    return Ranker(scale * TRENDS.weights(configs.load().ranker.linear.prior), (), 0.0, 50, Calibration(0.9, -3.0))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_the_logged_model_predicts_in_mlflows_own_form(registry: Registry, panel
     ranker = fit_ranker(panels[:-1], options())
     version = registry.log(record(ranker), "trees")
     panel = panels[-1]
-    chosen = ranker.best(panel.market, panel.creators[0], panel.inputs[0].astype(float), panel.allowed[0], 8)
+    chosen = ranker.best(panel.query(0), 8)
     model = mlflow.pyfunc.load_model(f"models:/trend-ranker/{version}")
     frame = pd.DataFrame(chosen.features, columns=list(FEATURES))
     assert np.asarray(model.predict(frame)).tolist() == ranker.correction(chosen.features).tolist()
@@ -128,7 +128,8 @@ def test_the_logged_model_predicts_in_mlflows_own_form(registry: Registry, panel
 
 def test_a_model_of_other_features_is_told_apart(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.is_usable("1")
-    monkeypatch.setattr("models.ranker.FEATURES", (*FEATURES, "one more"))
+    wider = replace(TRENDS, features=(*FEATURES, "one more"))
+    monkeypatch.setattr(registry, "_schema", wider)
     assert not registry.is_usable("1")
     with pytest.raises(IncompatibleModel, match="one more"):
         registry.load("1")

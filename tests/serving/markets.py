@@ -53,4 +53,5 @@ def creator_who_used(*keys: str) -> Creator:
 def scored_of(rows: Sequence[int]) -> Scored:
     """Rows of a market, best first, each score one below the last."""
     raw = -np.arange(len(rows), dtype=float)
-    return Scored(np.array(rows, np.int64), raw, np.zeros((len(rows), len(CROSS))), np.zeros(len(INPUTS)))
+    places = np.arange(len(rows))
+    return Scored(np.array(rows, np.int64), raw, places, np.zeros((len(rows), len(CROSS))), np.zeros(len(INPUTS)))

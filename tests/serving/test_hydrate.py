@@ -13,6 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from features.event_log import Overlay
 from features.event_log_redis import RedisEventLog
+from features.event_log_sqlite import SqliteEventLog
+from features.events import Feedback
 from models.creator import CREATOR_COLUMNS, Creator
 from serving.errors import StatesUnavailable, UnknownCreator
 from serving.hydrate import GivenStates, PackedStates, RedisStates, hydrate, most_active, pack, unpack
@@ -178,3 +180,45 @@ def test_without_redis_the_store_says_so() -> None:
         states.put([known("anna")], NOW, 1)
     with pytest.raises(StatesUnavailable):
         list(states.ids())
+
+
+def test_who_asks_again_is_not_read_again_until_something_is_written(tmp_path: Path) -> None:
+    states, elsewhere = (PackedStates(tmp_path / "creators.sqlite") for _ in range(2))
+    elsewhere.replace([known("anna"), known("ben")], NOW)
+    states.get("anna")
+    before = states.get("anna")
+    assert states.get("anna") is before
+    elsewhere.put([known("ben", "FR")], NOW, 1)
+    assert states.get("anna") is before, "what was written concerns somebody else"
+    assert states.get("ben").region == "FR"  # type: ignore[union-attr]
+    elsewhere.put([known("anna", "VN")], NOW, 2)
+    assert states.get("anna").region == "VN"  # type: ignore[union-attr]
+
+
+def test_what_a_creator_does_is_seen_at_once_however_often_they_asked(tmp_path: Path) -> None:
+    here, elsewhere = (SqliteEventLog(tmp_path / "events.db") for _ in range(2))
+    states = PackedStates(tmp_path / "creators.sqlite", here.overlay, here.path)
+    states.replace([known("anna")], NOW)
+    for number in range(50):
+        assert len(states.get("anna").dismissed) == number  # type: ignore[union-attr]
+        assert states.get("anna") is states.get("anna")
+        elsewhere.append([dismissal(number)], NOW)
+    here.close()
+    elsewhere.close()
+
+
+def dismissal(number: int) -> Feedback:
+    told = {"event_id": f"e{number}", "kind": "feedback", "feedback": "dismiss", "creator_id": "anna"}
+    trend = {"trend_type": "sound", "trend_id": f"t{number}", "occurred_at": NOW}
+    return Feedback.model_validate(told | trend)
+
+
+def test_only_those_who_asked_lately_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.hydrate.MOST_KEPT", 2)
+    states = PackedStates(tmp_path / "creators.sqlite")
+    states.replace([known(name) for name in ("anna", "ben", "zoe")], NOW)
+    for _ in range(2):
+        first = states.get("anna")
+        assert states.get("anna") is not None and states.get("ben") is not None
+    states.get("zoe")
+    assert states.get("anna") is not first and states.get("zoe") is not None

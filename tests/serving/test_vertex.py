@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from serving.strategies.author import Composed, composing
+from serving.strategies.author import Composed
 from serving.strategies.breaker import CircuitBreaker
 from serving.strategies.spending import SpendingLedger
 from tests import grounded
 from tests.grounded import Teller
-from tests.serving.vertex_world import NOW, PlainWriter, checker, commission, composed, draft_of, vertex
+from tests.serving.vertex_world import NOW, author, commission, composed, draft_of, vertex
 from tests.vertex_server import FAULTS, running_vertex
 
 EVIDENCE = grounded.evidence(3)
@@ -33,7 +33,7 @@ def streamed(model: Any) -> tuple[list[str], Composed]:
     """The stages of one strategy, and what came of it."""
 
     async def run() -> tuple[list[str], Composed]:
-        events = [event async for event in composing(commission(EVIDENCE), PlainWriter(), model, checker)]
+        events = [event async for event in author(model).composing(commission(EVIDENCE))]
         await model.aclose()
         assert events[-1].composed is not None
         return [event.stage for event in events], events[-1].composed
@@ -54,8 +54,9 @@ def test_a_grounded_draft_of_the_model_is_the_answer(tmp_path: Path) -> None:
     assert "plays" in asked["generationConfig"]["responseJsonSchema"]["properties"]
     assert "creator_0003" not in str(asked["systemInstruction"])
     spent = model.ledger.spent(NOW)
+    assert spent == found.spent
     assert (spent.calls, spent.input_tokens, spent.output_tokens) == (1, 900, 750)
-    assert spent.usd == pytest.approx((900 * 0.5 + 750 * 3.0) / 1e6, abs=2e-6)
+    assert spent.usd == pytest.approx((900 * 1.5 + 750 * 9.0) / 1e6, abs=2e-6)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -117,23 +118,29 @@ def test_a_server_that_comes_back_is_asked_again(tmp_path: Path) -> None:
         assert model.breaker.state == "closed"
 
 
-def test_a_cached_draft_costs_nothing_until_its_time_is_over(tmp_path: Path) -> None:
+def test_a_cached_strategy_costs_nothing_until_its_time_is_over(tmp_path: Path) -> None:
     with running_vertex(good) as server:
         model = vertex(server.url, tmp_path)
-        first, second = composed(model, commission(EVIDENCE), commission(EVIDENCE))
+        first, second = composed(model, commission(EVIDENCE), commission(EVIDENCE), folder=tmp_path)
         assert (first.cached, second.cached, server.asked) == (False, True, 2)
-        assert first.strategy == second.strategy
-        later = commission(EVIDENCE)
-        object.__setattr__(later, "now", NOW + timedelta(days=2))
-        assert not composed(model, later)[0].cached
-        assert not composed(model, commission(EVIDENCE, locale="en-GB"))[0].cached
+        assert first.strategy == second.strategy and second.strategy.check.claims > 50
+        assert (first.spent.calls, second.spent.calls, second.spent.usd) == (1, 0, 0.0)
+        [restarted] = composed(vertex(server.url, tmp_path), commission(EVIDENCE), folder=tmp_path)
+        assert restarted.cached and restarted.strategy == first.strategy
+        others = (
+            commission(EVIDENCE, now=NOW + timedelta(days=2)),
+            commission(EVIDENCE, locale="en-GB"),
+            commission(EVIDENCE, goal="duets"),
+            commission(EVIDENCE.model_copy(update={"creator_id": EVIDENCE.creator_id + "\u200b"})),
+        )
+        assert not any(one.cached for one in composed(model, *others, folder=tmp_path))
 
 
 def test_a_day_never_costs_more_than_its_budget(tmp_path: Path) -> None:
     with running_vertex(good) as server:
-        model = vertex(server.url, tmp_path, budget_usd_per_day=0.03)
+        model = vertex(server.url, tmp_path, budget_usd_per_day=0.1)
         found = composed(model, *[commission(EVIDENCE, goal=f"goal {n}") for n in range(12)])
-        assert model.ledger.spent(NOW).usd <= 0.03
+        assert model.ledger.spent(NOW).usd <= 0.1
         assert {one.reason for one in found} == {None, "budget"}
         assert all(one.strategy.check.is_grounded for one in found)
         assert server.calls["generateContent"] == sum(one.reason is None for one in found)
@@ -164,7 +171,7 @@ def test_progress_is_told_while_the_model_writes(tmp_path: Path) -> None:
     with running_vertex(good) as server:
         stages, found = streamed(vertex(server.url, tmp_path))
     assert found.strategy.writer == "vertex"
-    assert stages[0] == "asking" and stages[-2:] == ["checking", "done"]
+    assert stages[0] == "asking" and stages[-3:] == ["checking", "checked", "done"]
     assert stages.count("writing") >= 4
 
 

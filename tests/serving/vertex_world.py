@@ -11,24 +11,25 @@ from typing import Any
 
 import configs
 from configs import VertexSettings
-from serving.strategies.author import Commission, Composed, compose
+from serving.strategies.author import Author, Commission, Composed
+from serving.strategies.cache import StrategyCache
 from serving.strategies.grounding import check
 from serving.strategies.prompt import Draft
-from serving.strategies.schemas import Check, Evidence, Strategy
+from serving.strategies.schemas import Check, Evidence, Strategy, StrategyRequest
 from serving.strategies.spending import SpendingLedger
+from serving.strategies.untrusted import withheld
 from serving.strategies.vertex import Vertex
 from tests import grounded
 from tests.grounded import KNOWN, Teller
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+Screen = Callable[[Evidence], Evidence]
 LIBRARY = {"duet-chain": {"name": "Duet chain", "steps": [KNOWN["step.1"]]}}
 
 
-class PlainWriter:
+def plain(evidence: Evidence, _: StrategyRequest) -> Strategy:
     """Writes what the evidence proves."""
-
-    def write(self, evidence: Evidence) -> Strategy:
-        return grounded.strategy(evidence, Teller(random.Random(0)))
+    return grounded.strategy(evidence, Teller(random.Random(0)))
 
 
 def checker(strategy: Strategy, evidence: Evidence) -> Check:
@@ -51,15 +52,22 @@ def vertex(url: str, folder: Path, **changes: Any) -> Vertex:
     return Vertex(chosen, SpendingLedger(folder / "vertex.sqlite", chosen.budget_usd_per_day))
 
 
-def commission(evidence: Evidence, **more: Any) -> Commission:
-    return Commission(evidence, LIBRARY, NOW, **more)
+def author(model: Vertex | None = None, folder: Path | None = None) -> Author:
+    """Keeps what it wrote in a folder, where one is given."""
+    kept = StrategyCache(folder / "strategies.sqlite", 100, 1.0) if folder else None
+    return Author(plain, checker, LIBRARY, model, kept)
 
 
-def composed(model: Vertex | None, *asked: Commission) -> list[Composed]:
+def commission(evidence: Evidence, now: datetime = NOW, screen: Screen = withheld, **request: Any) -> Commission:
+    return Commission(evidence, StrategyRequest(creator_id=evidence.creator_id, **request), now, screen)
+
+
+def composed(model: Vertex | None, *asked: Commission, folder: Path | None = None) -> list[Composed]:
     """One strategy after another."""
 
     async def run() -> list[Composed]:
-        found = [await compose(one, PlainWriter(), model, checker) for one in asked]
+        writes = author(model, folder)
+        found = [await writes.compose(one) for one in asked]
         if model is not None:
             await model.aclose()
         return found

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import configs
 from configs import BenchmarkSettings
+from models.ranker import Ranker
 from training.benchmark import BenchmarkResult, benchmark_tiktok
 from training.benchmark_data import UnusableBenchmark, histories, hold_out
 
@@ -92,7 +93,7 @@ def test_lists_find_the_tastes_and_the_figures_agree_with_counting_hits(files: F
     assert result.figures["recall20"] == pytest.approx(len(hits) / len(held))
     assert result.figures["ndcg20"] == pytest.approx((1 / np.log2(hits + 1)).sum() / len(held))
     assert result.figures["recall20"] > 2 * 20 / ITEMS
-    assert result.figures["boosters"] == 2
+    assert result.figures["trees"] == result.ranker.trees == 20
 
 
 def test_a_user_without_rows_gets_popular_items(files: Files, result: BenchmarkResult) -> None:
@@ -136,12 +137,22 @@ def test_one_kind_of_vector_is_enough(files: Files, recipe: BenchmarkSettings, g
     assert len(frame) == 20 * USERS
 
 
-def test_too_few_held_out_rows_leave_the_first_stage_alone(files: Files, recipe: BenchmarkSettings) -> None:
+def test_too_few_held_out_rows_leave_the_linear_stage_alone(files: Files, recipe: BenchmarkSettings) -> None:
     trees = recipe.trees.model_copy(update={"least_queries": 10**6})
     alone = recipe.model_copy(update={"trees": trees})
     figures = benchmark_tiktok(files.train, files.val, files.image, files.audio, alone).figures
-    assert figures["boosters"] == 0
-    assert figures["recall20"] == figures["blend_recall20"]
+    assert figures["trees"] == 0
+    assert figures["recall20"] == figures["linear_recall20"]
+
+
+def test_the_ranker_is_of_the_products_class_and_comes_back_with_the_same_trees(
+    result: BenchmarkResult, tmp_path: Path
+) -> None:
+    result.ranker.save(tmp_path / "ranker")
+    again = Ranker.load(tmp_path / "ranker", result.ranker.schema)
+    rows = np.random.default_rng(0).normal(size=(20, len(again.schema.features)))
+    assert again.correction(rows, 1).tolist() == result.ranker.correction(rows, 1).tolist()
+    assert again.named_weights() == result.ranker.named_weights()
 
 
 def bad_files(files: Files, folder: Path) -> dict[str, tuple[dict[str, Path], str]]:
