@@ -93,7 +93,8 @@ def test_lists_find_the_tastes_and_the_figures_agree_with_counting_hits(files: F
     assert result.figures["recall20"] == pytest.approx(len(hits) / len(held))
     assert result.figures["ndcg20"] == pytest.approx((1 / np.log2(hits + 1)).sum() / len(held))
     assert result.figures["recall20"] > 2 * 20 / ITEMS
-    assert result.figures["trees"] == result.ranker.trees == 20
+    assert result.figures["trees"] == result.ranker.trees
+    assert 10 <= result.ranker.trees <= 20  # a booster stops where no split is left to make
 
 
 def test_a_user_without_rows_gets_popular_items(files: Files, result: BenchmarkResult) -> None:
