@@ -23,7 +23,7 @@ run: setup ## everything from nothing to a served recommendation; DATA=path for 
 	$(BIN)/harmonic up $(if $(DATA),--data '$(DATA)') $(ARGS)
 
 test: setup ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

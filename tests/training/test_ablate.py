@@ -78,7 +78,8 @@ def test_what_a_model_does_not_look_at_it_does_not_lose(panels: list[Panel], set
 
 
 def test_what_only_the_trees_look_at_is_lost_too(panels: list[Panel], settings: configs.Settings) -> None:
-    ranker = fit_ranker(panels[:4], options(n_estimators=100))
+    lightgbm = {"n_estimators": 40, "num_leaves": 15, "learning_rate": 0.2, "min_data_in_leaf": 10}
+    ranker = fit_ranker(panels[:4], options(trust_queries=0, lightgbm=lightgbm))
     used = {name for name, gain in ranker.importance().items() if gain > 0} - {*INPUTS, *MADE_OF_ALL}
     families = {family for family, names in FAMILIES.items() if used & {*names} and not {*INPUTS} & {*names}}
     found = {a.family: a.loss for a in taken_away(ranker, panels[4:], settings)}
