@@ -16,8 +16,8 @@ import training.commands
 from configs.console import fail
 from configs.options import AsJson, AsOf
 from models.workspace import Workspace
+from serving.access.commands import keys
 from serving.bench.commands import bench
-from serving.key_commands import keys
 from serving.strategies.commands import library, strategies, strategy
 from training.trial_commands import backtest, benchmark
 

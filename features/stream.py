@@ -16,14 +16,14 @@ import pyarrow as pa
 
 from features.commits import QUARANTINE, sync
 from features.errors import EmptyLake, LakeBusy
-from features.event_log import EventLog, shard_of
-from features.event_rows import lake_rows
+from features.eventlog.log import EventLog, shard_of
+from features.eventlog.rows import lake_rows
 from features.events import Entry, Post, creator_of, marks
 from features.lake import Lake
 from features.merge import INPUT_ROW
-from features.patches import PatchLog, TrendRows
-from features.rolling import RollingHistory
-from features.rolling_parts import Touched
+from features.patches.log import PatchLog, TrendRows
+from features.rolling.history import RollingHistory
+from features.rolling.parts import Touched
 from features.schemas import FEEDBACK
 from features.views import CREATOR_HISTORY, CREATOR_PROFILE, TREND_ACTIVITY
 

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from configs import CandidateSettings
-from models.generators import Generator, ItemToItem, Latent, lean, strongest
+from models.generators.forms import Generator, ItemToItem, Latent, lean, strongest
+from models.generators.trending import ClusterTrendCandidates, RegionTrendCandidates
 from models.interactions import Floats, Interactions, Ints, Strings
-from models.trending import ClusterTrendCandidates, RegionTrendCandidates
 
 GRAM_SPACE: Final = 2**16
 

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.contributions import Leaves, Nodes, Paths
+from models.compiled.contributions import Leaves, Nodes, Paths
+from models.compiled.masks import texts_of
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS
-from models.masks import texts_of
 from models.pairs import FEATURES, TREND_INPUTS
 from models.ranker import Calibration, Ranker
 from models.reasons import PHRASES
@@ -20,7 +20,7 @@ _PHRASE_OF: Final = {name: place for place, phrase in enumerate(PHRASES) for nam
 
 
 def _side(name: str) -> int:
-    """See `models.reason_kernels.tell`."""
+    """See `models.compiled.reason_kernels.tell`."""
     return 0 if name in STAGE_ONE else 2 if name in (*TREND_COLUMNS, *TREND_INPUTS) else 1
 
 
@@ -98,7 +98,7 @@ def explained(
         terms: of the creator, see `Calibration.probability`, shape (t,).
         most: how many reasons a row at the most.
     """
-    from models.reason_kernels import tell
+    from models.compiled.reason_kernels import tell
 
     sigmoid = np.array([calibration.slope, float(terms @ calibration.pace) + calibration.intercept])
     return Explained(*tell(features, contributions, _ROLES, _READS, _BOUNDS, sigmoid, raw, most))

@@ -17,12 +17,12 @@ import numpy as np
 
 from configs import ForecastSettings
 from models.errors import TooLittleData
-from models.growth_correction import Correction, correction_features, uncertainty
-from models.growth_interval import Resolved, calibrated_levels, central_interval, needed_levels, own_levels
-from models.growth_panel import PROJECTED_AT_ONCE, GrowthPanel, Progress, build_panel, quiet
-from models.growth_projection import MEDIAN, Shocks, across_gap, growth_quantiles, shown
-from models.particle_filter import Cloud, RatePrior
-from models.public_counts import DAY_US, Flags, Floats, Ints, load_counts
+from models.growth.correction import Correction, correction_features, uncertainty
+from models.growth.interval import Resolved, calibrated_levels, central_interval, needed_levels, own_levels
+from models.growth.panel import PROJECTED_AT_ONCE, GrowthPanel, Progress, build_panel, quiet
+from models.growth.particle_filter import Cloud, RatePrior
+from models.growth.projection import MEDIAN, Shocks, across_gap, growth_quantiles, shown
+from models.growth.public_counts import DAY_US, Flags, Floats, Ints, load_counts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from features.lake import Lake
 from features.store import FeatureRepository
 from features.views import TREND_FORECAST
 from models.forecaster import GrowthForecaster, taught_by
-from models.growth_panel import Progress, build_panel, quiet
-from models.public_counts import load_counts
+from models.growth.panel import Progress, build_panel, quiet
+from models.growth.public_counts import load_counts
 
 if TYPE_CHECKING:
     import pandas as pd

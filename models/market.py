@@ -17,7 +17,7 @@ from configs import TrendSettings
 from features.forecasts import HORIZONS_DAYS
 from features.recency import age_days, hours_since
 from features.trends import NUMERIC
-from models.generators import Generator
+from models.generators.forms import Generator
 from models.interactions import Floats, Ints, Strings, is_trend
 
 if TYPE_CHECKING:

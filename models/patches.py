@@ -9,11 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from configs import TrendSettings
-from features.patches import COLUMNS, TrendRows
+from features.patches.log import COLUMNS, TrendRows
 from features.recency import age_days, hours_since
 from features.taste import TASTE_DIMENSIONS
 from features.trends import NUMERIC
-from models.generators import Clustered, Generator, ItemToItem, Latent
+from models.generators.forms import Clustered, Generator, ItemToItem, Latent
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS, Market, variant_groups
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.compiled.prepared import compiled_forest
 from models.errors import BrokenRelease, IncompatibleModel
 from models.interactions import Floats
 from models.pairs import TRENDS
-from models.prepared import compiled_forest
 from models.ranker import Ranker
 from models.schema import Schema
 

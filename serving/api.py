@@ -12,8 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from serving.access.auth import PUBLIC, ROUTES
 from serving.answers import Answers
-from serving.auth import PUBLIC, ROUTES
 from serving.errors import ServingError
 from serving.hot import HotRoutes, faults, problem
 from serving.intake import EventsAccepted, EventsRequest, Intake

@@ -9,22 +9,22 @@ from functools import cached_property
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs import Settings
-from features.event_log import EventLog
+from features.eventlog.log import EventLog
+from serving.access.guard import Guard, guarded
 from serving.answers import Answers
 from serving.api import create_api
 from serving.assemble import event_log, live_market, serving_home
 from serving.errors import StatesUnavailable
-from serving.guard import Guard, guarded
 from serving.hot import CREATORS
 from serving.intake import Intake
 from serving.live import LiveMarket
-from serving.operations import ObservedApp, Operations
 from serving.snapshot import TrendSnapshot
 from serving.strategies.assemble import strategist
 from serving.strategies.library import library
 from serving.strategies.planner import Planner
 from serving.strategies.published import LibraryFile
 from serving.strategies.strategist import Strategist
+from serving.watching.operations import ObservedApp, Operations
 
 
 class Application:

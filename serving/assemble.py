@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs import Settings
-from features.event_log import EventLog
-from features.event_stores import open_event_log
-from features.patches import PatchLog, SqlitePatchLog
+from features.eventlog.log import EventLog
+from features.eventlog.stores import open_event_log
+from features.patches.log import PatchLog, SqlitePatchLog
 from models.registry import CHAMPION
 from models.releases import Release, load_checked, released
 from serving.errors import NotReady
 from serving.hydrate import CreatorStore, PackedStates, RedisStates
 from serving.live import IDLE_SECONDS, LiveMarket
 from serving.pipeline import Pipeline
-from serving.remote import redis_client
+from serving.process.remote import redis_client
 from serving.score import Model
 from serving.snapshot import load
 
@@ -42,11 +42,11 @@ def creator_states(settings: Settings) -> CreatorStore:
     """The packed creator states, with what creators did since."""
     log = event_log(settings)
     if settings.events.store == "redis":
-        from features.event_log_redis import RedisEventLog
+        from features.eventlog.redis import RedisEventLog
 
         assert isinstance(log, RedisEventLog)
         return RedisStates(log)
-    from features.event_log_sqlite import SqliteEventLog
+    from features.eventlog.sqlite import SqliteEventLog
 
     assert isinstance(log, SqliteEventLog)
     return PackedStates(serving_home(settings) / "creators.sqlite", log.overlay, log.path)
@@ -55,7 +55,7 @@ def creator_states(settings: Settings) -> CreatorStore:
 def patch_log(settings: Settings) -> PatchLog:
     """The log of the market's changes."""
     if settings.events.store == "redis":
-        from features.patches_redis import RedisPatchLog
+        from features.patches.redis import RedisPatchLog
 
         assert settings.events.redis is not None
         patience = settings.events.timeout_seconds + IDLE_SECONDS  # Redis answers a reader once there is something

@@ -73,7 +73,7 @@ def serve(
 
     Example: `harmonic serve --port 3000`
     """
-    from serving.launch import run
+    from serving.process.launch import run
 
     settings = configs.current()
     address = (host or settings.serving.host, port or settings.serving.port)
@@ -92,7 +92,7 @@ def consume(
     import threading
 
     from serving.consume import consume as run
-    from serving.parent import started_by
+    from serving.process.parent import started_by
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -107,8 +107,8 @@ def refuse_address(settings: configs.Settings, host: str, port: int) -> None:
         OpenService: everybody could reach it, and nobody would be asked for a key.
         PortTaken: something else listens there.
     """
-    from serving.auth import refuse_open_service
-    from serving.launch import refuse_taken_port
+    from serving.access.auth import refuse_open_service
+    from serving.process.launch import refuse_taken_port
 
     refuse_open_service(settings, host)
     refuse_taken_port(host, port)
@@ -153,7 +153,14 @@ def serve_with_example(settings: configs.Settings, once: bool) -> None:
 
     from rich.console import Console
 
-    from serving.launch import ROOT, ConsumerProcess, command, environment, first_recommendation, wait_until_ready
+    from serving.process.launch import (
+        ROOT,
+        ConsumerProcess,
+        command,
+        environment,
+        first_recommendation,
+        wait_until_ready,
+    )
     from serving.show import show_slate
 
     base = f"http://{settings.serving.host}:{settings.serving.port}"

@@ -122,6 +122,7 @@ class _Run:
             self._aside.shutdown(cancel_futures=True)
             self._feast.shutdown(cancel_futures=True)
             self._log.close()
+            gc.unfreeze()  # what was frozen is let go in order when the process ends
         if self._trouble:
             raise self._trouble
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from models.interactions import Ints
-from serving.queues import BatchQueue
+from serving.process.queues import BatchQueue
 from serving.schemas import RankQuery
 
 Arm = Literal["champion", "challenger"]

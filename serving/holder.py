@@ -27,7 +27,7 @@ from serving.pipeline import Pipeline
 from serving.schemas import RankQuery
 from serving.score import Model
 from serving.snapshot import TrendSnapshot, current_version, load
-from serving.telemetry import Telemetry
+from serving.watching.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 

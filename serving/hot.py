@@ -11,12 +11,12 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.access.principals import Principal, authorize_creator
 from serving.answers import Answers, Encoded
 from serving.errors import ServingError, WrongKind
 from serving.intake import EventsRequest, Intake
-from serving.operations import SEEN, Seen
-from serving.principals import Principal, authorize_creator
 from serving.schemas import Problem, RankRequest, RecommendationRequest
+from serving.watching.operations import SEEN, Seen
 
 Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[bytes, Scope], Awaitable[bytes]]

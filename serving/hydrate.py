@@ -19,14 +19,14 @@ import orjson
 from redis.exceptions import RedisClusterException, RedisError
 
 from features.errors import LogUnavailable
-from features.event_log import Overlay
-from features.sqlite_changes import SqliteChanges
+from features.eventlog.log import Overlay
+from features.patches.sqlite_changes import SqliteChanges
 from models.creator import Creator
 from serving.errors import StatesUnavailable, UnknownCreator
 from serving.schemas import RankQuery
 
 if TYPE_CHECKING:
-    from features.event_log_redis import RedisEventLog
+    from features.eventlog.redis import RedisEventLog
 
 TEXTS: Final = ("creator_id", "known", "region", "trend_keys", "words", "adopted", "dismissed")
 FLOATS: Final = ("profile", "taste", "hour_profile", "weekday_profile")

@@ -25,7 +25,7 @@ from models.interactions import Floats, Ints
 from models.market import Market
 from models.releases import FEATURES_VERSION
 from serving.experiment import Arm
-from serving.queues import BatchQueue
+from serving.process.queues import BatchQueue
 
 if TYPE_CHECKING:
     from features.lake import Lake

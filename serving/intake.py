@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from features.contract import LONGEST_ID
 from features.errors import BadEvent, LogBusy, LogUnavailable
-from features.event_log import Accepted, EventLog
+from features.eventlog.log import Accepted, EventLog
 from features.events import EVENT, Event, creator_of, read_event
 from serving.errors import EventsUnavailable, Forbidden, NoEvent
 from serving.schemas import Message

@@ -14,7 +14,7 @@ import numpy as np
 from redis.exceptions import RedisError
 
 from configs import TrendSettings
-from features.patches import Patch, PatchLog
+from features.patches.log import Patch, PatchLog
 from models.patches import patched
 from serving.errors import NotReady
 from serving.snapshot import TrendSnapshot

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from configs import ServingSettings
+from models.compiled.prepared import PreparedRanker
 from models.creator import Creator
 from models.interactions import Ints
-from models.prepared import PreparedRanker
 from serving.candidates import source
 from serving.filters import eligible
 from serving.hydrate import CreatorStates, hydrate

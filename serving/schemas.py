@@ -266,7 +266,7 @@ class Scored:
         rows: of the market, shape (m,).
         raw: shape (m,).
         places: of their rows in `table`, shape (m,).
-        table: what the trees see of creator and trend together, see `models.prepared.CROSS`, shape (n, c).
+        table: what the trees see of creator and trend together, see `models.compiled.prepared.CROSS`, shape (n, c).
         usual: the linear inputs of a recommendable trend, on average, shape (len(INPUTS),).
     """
 

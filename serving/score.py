@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.compiled.masks import CompiledForest
+from models.compiled.prepared import PreparedRanker, compiled_forest
 from models.creator import Creator
 from models.explain import Explainer
 from models.interactions import Floats, Ints
 from models.market import Bools
-from models.masks import CompiledForest
-from models.prepared import PreparedRanker, compiled_forest
 from models.ranker import Ranker
 from serving.schemas import Scored
 

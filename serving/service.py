@@ -7,10 +7,10 @@ from typing import Final
 import bentoml
 
 import configs
-from serving import parent
 from serving.application import Application
 from serving.front import Front, TimeLimit
-from serving.readiness import Readiness
+from serving.process import parent
+from serving.watching.readiness import Readiness
 
 TIMEOUT_SECONDS: Final = 10
 

@@ -15,7 +15,7 @@ import orjson
 
 from features.forecasts import HORIZONS_DAYS
 from models.candidates import GENERATORS
-from models.generators import restore
+from models.generators.forms import restore
 from models.interactions import Ints
 from models.market import Market
 from serving.errors import NotReady

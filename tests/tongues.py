@@ -9,8 +9,8 @@ from functools import cache, lru_cache
 from typing import Final
 
 from serving.strategies.locales import load_locale, pairs
-from serving.strategies.phrases import Voice
 from serving.strategies.schemas import Evidence, RankedItem, Strategy
+from serving.strategies.writing.phrases import Voice
 from tests import grounded
 from tests.grounded import Kind, Teller
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from configs import ForecastSettings
 from models.forecaster import GrowthForecaster, end_of_day, taught_by
-from models.growth_panel import Progress, build_panel, quiet
-from models.public_counts import DAY_US, Ints, load_counts
+from models.growth.panel import Progress, build_panel, quiet
+from models.growth.public_counts import DAY_US, Ints, load_counts
 from training.errors import TooShort
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from configs import BenchmarkSettings
-from models.blend import Blend, Candidates, best
-from models.content import CentroidCandidates, ContentCandidates, joined, whitened
-from models.generators import Generator, ItemToItem
+from models.generators.blend import Blend, Candidates, best
+from models.generators.content import CentroidCandidates, ContentCandidates, joined, whitened
+from models.generators.forms import Generator, ItemToItem
+from models.generators.walks import DampedWalkCandidates, chained
 from models.interactions import Floats, Interactions, Ints
 from models.metrics import ndcg, recall
 from models.queries import Bools, Table
 from models.ranker import Ranker, fit_ranker
-from models.walks import DampedWalkCandidates, chained
 from training.benchmark_data import Fold, UnusableBenchmark, histories, hold_out, read_benchmark
 
 if TYPE_CHECKING:

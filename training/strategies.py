@@ -14,13 +14,13 @@ from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from models.interactions import Floats
 from models.metrics import Interval, discounts, expected_calibration_error
-from models.practice import WAYS
 from models.queries import Table
 from models.ranker import Calibration, Ranker
 from models.registry import CHAMPION, Registry, RunRecord
 from models.schema import Schema
-from models.strategy_kinds import read_kinds
-from models.strategy_queries import STRATEGIES, fit_strategies, the_rule
+from models.strategies.kinds import read_kinds
+from models.strategies.practice import WAYS
+from models.strategies.queries import STRATEGIES, fit_strategies, the_rule
 from training import drawings, report
 from training.evaluate import ratio_of_sums
 from training.judge import outcomes

@@ -11,14 +11,14 @@ import numpy as np
 
 from configs import Settings
 from features.creators import creator_features
+from features.evidence.lifts import Bools, Posts, measure
 from features.history import History, Ints, Strings, micros
 from features.lake import Lake
 from features.materialize import known_by
-from features.strategy_evidence import Bools, Posts, measure
-from models.practice import LEAST_BEFORE, WAYS, Counts, Practice, masks_of, take_up
 from models.queries import Table
-from models.strategy_kinds import Kind, applies, own_conditions
-from models.strategy_queries import inputs_of, pace_of
+from models.strategies.kinds import Kind, applies, own_conditions
+from models.strategies.practice import LEAST_BEFORE, WAYS, Counts, Practice, masks_of, take_up
+from models.strategies.queries import inputs_of, pace_of
 from training.labels import UNKNOWN_LIFT_GRADE, grade
 
 

@@ -25,7 +25,7 @@ def freshness(
 
     Example: `harmonic bench freshness --rate 200 --seconds 30 --json`
     """
-    from serving.bench_freshness import freshness as run
+    from serving.bench.freshness import freshness as run
 
     _tell(run(configs.current(), rate, seconds, trials, _silent if as_json else say), "{}: {}", as_json)
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from configs import Settings
 from serving.errors import BenchmarkFault
-from serving.launch import ROOT, command, environment
+from serving.process.launch import ROOT, command, environment
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 120.0

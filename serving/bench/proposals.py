@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from features.captions import CAPTION
 from models.candidates import GENERATORS
-from models.generators import Clustered, Generator, ItemToItem, Latent, lean
+from models.generators.forms import Clustered, Generator, ItemToItem, Latent, lean
 from models.interactions import Floats, Ints, Strings, is_trend
 
 Bools = npt.NDArray[np.bool_]

@@ -10,12 +10,12 @@ import numpy as np
 
 from configs import RankerSettings
 from features.trends import NUMERIC
+from models.compiled.prepared import PreparedRanker
 from models.creator import CREATOR_COLUMNS, Creator
 from models.forest import Examples, Forest, fit_forest
 from models.interactions import Floats
 from models.market import Market
 from models.pairs import FEATURES, TRENDS
-from models.prepared import PreparedRanker
 from models.ranker import Calibration, Ranker
 from models.registry import CHAMPION
 from models.releases import LoggedPredictions, publish

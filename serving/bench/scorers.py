@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.compiled.prepared import Picked, PreparedRanker, compiled_forest
 from models.creator import Creator
 from models.interactions import Floats
 from models.market import Market
-from models.prepared import Picked, PreparedRanker, compiled_forest
 from models.ranker import Ranker
 from serving.errors import BenchmarkFault
 

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any, Final
 
 import configs
-from features.patches import TrendRows
+from features.patches.log import TrendRows
 from serving.assemble import patch_log
 from serving.bench.load import Answered, LoadClient, write_bodies
 from serving.bench.processes import Server, ending_on_signals, machine, service

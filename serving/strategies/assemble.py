@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs import Settings
-from features.event_log import EventLog
+from features.eventlog.log import EventLog
 from serving.answers import Alone, Answers
 from serving.assemble import creator_states, event_log, pipeline, serving_home
 from serving.errors import ServingError
-from serving.strategies.cache import StrategyCache
-from serving.strategies.given_stores import given_store
+from serving.strategies.drafting.cache import StrategyCache
+from serving.strategies.drafting.spending import SpendingLedger
+from serving.strategies.following.outcomes import Outcomes
+from serving.strategies.following.stores import given_store
 from serving.strategies.library import library
-from serving.strategies.outcomes import Outcomes
 from serving.strategies.planner import Planner
 from serving.strategies.published import LibraryFile
-from serving.strategies.spending import SpendingLedger
 from serving.strategies.strategist import Strategist
 from serving.strategies.vertex import Vertex
 

@@ -11,15 +11,15 @@ import orjson
 from configs import Settings
 from features.creators import creator_features, trailing_posts
 from features.errors import UnreadableFile
+from features.evidence.lifts import Posts, baselines, habits, measure
+from features.evidence.viral import follower_series, viral_artists
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
-from features.strategy_evidence import Posts, baselines, habits, measure
-from features.viral import follower_series, viral_artists
-from models.practice import Practice
+from models.strategies.practice import Practice
 from serving.assemble import event_log, serving_home
-from serving.strategies.given_stores import given_store
+from serving.strategies.following.outcomes import learn
+from serving.strategies.following.stores import given_store
 from serving.strategies.learned import PRACTICE
-from serving.strategies.outcomes import learn
 from serving.strategies.published import FILE, Baseline, PublishedLibrary, write
 
 CLEARED: Final = "cleared_sounds.json"

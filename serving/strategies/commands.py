@@ -100,7 +100,7 @@ def strategy_outcome(
 
     from serving.assemble import event_log
     from serving.strategies.assemble import outcomes
-    from serving.strategies.show_outcome import show_outcome
+    from serving.strategies.following.show import show_outcome
 
     settings = configs.current()
     log = event_log(settings)

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from features.strategy_evidence import Habit
+from features.evidence.lifts import Habit
 from models.creator import Creator
-from serving.strategies.clocks import offset_of
 from serving.strategies.published import Baseline, PublishedLibrary
 from serving.strategies.ranking import Near, RankedStrategy
 from serving.strategies.schemas import Evidence, Fact, RankedItem, StrategyRequest, Unit
 from serving.strategies.untrusted import cleaned, is_suspect
+from serving.strategies.writing.clocks import offset_of
 
 LONGEST_TITLE: Final = 120
 WINDOW_HOURS: Final = 3

@@ -7,9 +7,9 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
+from serving.strategies.checking.passages import CITATION, Passage, TrustedTexts, passages
+from serving.strategies.checking.reader import CALENDAR_DAYS, Reader, local_day
 from serving.strategies.locales import locale_of
-from serving.strategies.passages import CITATION, Passage, TrustedTexts, passages
-from serving.strategies.reader import CALENDAR_DAYS, Reader, local_day
 from serving.strategies.schemas import Check, Evidence, Fact, Play, RankedItem, Strategy, Target
 
 MOST_CHARACTERS: Final = 1500

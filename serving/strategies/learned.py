@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
-from features.strategy_evidence import Measure
+from features.evidence.lifts import Measure
 from models.creator import Creator
 from models.errors import IncompatibleModel
 from models.interactions import Floats
-from models.practice import Practice
 from models.registry import CHAMPION
 from models.releases import load_checked, released
-from models.strategy_kinds import OWN_FEATURES, KindLike
-from models.strategy_queries import STRATEGIES, StrategyScorer, inputs_of, pace_of
+from models.strategies.kinds import OWN_FEATURES, KindLike
+from models.strategies.practice import Practice
+from models.strategies.queries import STRATEGIES, StrategyScorer, inputs_of, pace_of
 
 log = logging.getLogger(__name__)
 

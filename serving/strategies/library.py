@@ -13,8 +13,8 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from configs import CONFIG_DIR
-from features.strategy_evidence import QUERIES
-from models.strategy_kinds import OPERATORS
+from features.evidence.lifts import QUERIES
+from models.strategies.kinds import OPERATORS
 from serving.errors import ServingError
 from serving.schemas import Kind, Message
 from serving.strategies.schemas import Effort

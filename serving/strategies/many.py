@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from serving.errors import ServingError
 from serving.strategies.answers import WrittenStrategy
-from serving.strategies.batch import StrategyBatch, Tell
+from serving.strategies.drafting.batch import StrategyBatch, Tell
 from serving.strategies.schemas import Evidence, StrategyRequest
 from serving.strategies.strategist import Strategist
 

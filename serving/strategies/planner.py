@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from features.strategy_evidence import Measure
-from features.viral import Viral
+from features.evidence.lifts import Measure
+from features.evidence.viral import Viral
 from models.creator import Creator
 from serving.answers import Answers
 from serving.errors import StatesUnavailable
@@ -18,7 +18,6 @@ from serving.schemas import RecommendationRequest
 from serving.strategies.evidence import LEAST_OF_KIND, gather, is_unfit, items_of, weak_habits
 from serving.strategies.grounding import check
 from serving.strategies.library import LibraryStrategy, trusted_texts
-from serving.strategies.plays import LEAST_PLAYS
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.ranking import (
     Near,
@@ -30,6 +29,7 @@ from serving.strategies.ranking import (
 from serving.strategies.schemas import Check, Evidence, Strategy, StrategyRequest
 from serving.strategies.untrusted import withheld
 from serving.strategies.writer import DeterministicWriter
+from serving.strategies.writing.plays import LEAST_PLAYS
 
 SLATE: Final = 20
 KEPT: Final = 512

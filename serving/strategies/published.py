@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from features.strategy_evidence import Habit, Measure
-from features.viral import Before, Viral
+from features.evidence.lifts import Habit, Measure
+from features.evidence.viral import Before, Viral
 from models.interactions import Floats
 from models.registry import CHAMPION
 from serving.strategies.learned import MODEL, PRACTICE, LearnedOrder

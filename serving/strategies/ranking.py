@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from features.strategy_evidence import Measure
-from features.viral import Viral
+from features.evidence.lifts import Measure
+from features.evidence.viral import Viral
 from models.creator import Creator
-from models.strategy_kinds import FIT_WEIGHT, PRIOR_LIFT, own_conditions, shrunk_lift
+from models.strategies.kinds import FIT_WEIGHT, PRIOR_LIFT, own_conditions, shrunk_lift
 from serving.strategies.library import LibraryStrategy
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.schemas import RankedItem

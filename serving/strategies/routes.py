@@ -10,14 +10,14 @@ import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from serving.access.principals import authorize_creator
 from serving.errors import Forbidden, UnknownStrategy
-from serving.principals import authorize_creator
 from serving.strategies.answers import Artists, Strategies, WrittenStrategy
-from serving.strategies.author import Progress
+from serving.strategies.drafting.author import Progress
+from serving.strategies.drafting.stream import EVENT_STREAM, EVENTS, told
 from serving.strategies.planner import Planner
 from serving.strategies.schemas import Outcome, StrategyRequest
 from serving.strategies.strategist import Strategist
-from serving.strategies.stream import EVENT_STREAM, EVENTS, told
 
 CreatorQuery = Annotated[str | None, Query(min_length=1, max_length=256, description="Nearest to this creator first")]
 StrategyId = Annotated[str, Path(min_length=1, max_length=64, description="As `strategy_id` of the strategy")]

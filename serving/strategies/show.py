@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.strategies.locales import locale_of
-from serving.strategies.phrases import Voice, called
 from serving.strategies.schemas import Evidence, Play, Strategy, Target
+from serving.strategies.writing.phrases import Voice, called
 
 
 def show_strategy(strategy: Strategy, evidence: Evidence, console: Console, wanted: str | None = None) -> None:

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from serving.strategies.answers import Cost, WrittenStrategy
-from serving.strategies.author import Author, Commission, Composed, Progress
-from serving.strategies.cache import StrategyCache
-from serving.strategies.given import given
-from serving.strategies.outcomes import Outcomes
+from serving.strategies.drafting.author import Author, Commission, Composed, Progress
+from serving.strategies.drafting.cache import StrategyCache
+from serving.strategies.following.given import given
+from serving.strategies.following.outcomes import Outcomes
 from serving.strategies.planner import Planner
 from serving.strategies.prompt import PROMPT_VERSION, told_library
 from serving.strategies.schemas import StrategyRequest

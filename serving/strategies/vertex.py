@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from configs import VertexSettings
-from serving.strategies.attempts import Attempts
-from serving.strategies.breaker import CircuitBreaker
-from serving.strategies.faults import Deadline, VertexFault, retry_after
+from serving.strategies.drafting.attempts import Attempts
+from serving.strategies.drafting.breaker import CircuitBreaker
+from serving.strategies.drafting.faults import Deadline, VertexFault, retry_after
+from serving.strategies.drafting.received import Received
+from serving.strategies.drafting.spending import Account, SpendingLedger
 from serving.strategies.prompt import Draft, Prompt, response_schema
-from serving.strategies.received import Received
-from serving.strategies.spending import Account, SpendingLedger
 
 if TYPE_CHECKING:
     import httpx

@@ -10,11 +10,11 @@ from typing import Final
 
 from serving.strategies.library import LibraryStrategy
 from serving.strategies.locales import ENGLISH, locale_of
-from serving.strategies.material import Material, value
-from serving.strategies.phrases import Voice, cite, filled, named
-from serving.strategies.plays import METRICS, plays_of
-from serving.strategies.schedule import schedule
 from serving.strategies.schemas import Check, Evidence, Play, RankedItem, Strategy
+from serving.strategies.writing.material import Material, value
+from serving.strategies.writing.phrases import Voice, cite, filled, named
+from serving.strategies.writing.plays import METRICS, plays_of
+from serving.strategies.writing.schedule import schedule
 
 UNCHECKED: Final = Check(claims=0, faults=())
 TOLD_ITEMS: Final = 3

@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 import configs
-from serving import launch
+from serving.access.key_stores import SqliteKeys
+from serving.access.keys import create
 from serving.hydrate import PackedStates
-from serving.key_stores import SqliteKeys
-from serving.keys import create
+from serving.process import launch
 from tests.issuers import AUDIENCE, Issuer, running_issuer
 from tests.servers import free_port
 from tests.worlds import small_settings

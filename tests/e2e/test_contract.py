@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from serving.hydrate import PackedStates
 from serving.intake import EventsAccepted
-from serving.launch import ROOT
+from serving.process.launch import ROOT
 from serving.schemas import CreatorMetrics, Problem, Ranking, Slate, Trend, Trends
 from tests.e2e.conftest import Guarded
 

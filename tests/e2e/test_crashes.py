@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from features.lake import Lake
 from features.stream import Consumed, consumed_path
 from tests.e2e.services import Client, Load, Service, Teller, kill, serving, until

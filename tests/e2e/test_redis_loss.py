@@ -18,10 +18,10 @@ import httpx
 import pytest
 
 import configs
+from serving.access.key_stores import RedisKeys
+from serving.access.keys import create
 from serving.assemble import creator_states, patch_log
 from serving.hydrate import PackedStates
-from serving.key_stores import RedisKeys
-from serving.keys import create
 from serving.live import IDLE_SECONDS
 from tests.e2e.conftest import eventually, home_to_serve, serving
 from tests.servers import RedisServer, free_port, running_redis

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.auth import PUBLIC, ROUTES
-from serving.key_stores import SqliteKeys
-from serving.keys import revoke, rotate
+from serving.access.auth import PUBLIC, ROUTES
+from serving.access.key_stores import SqliteKeys
+from serving.access.keys import revoke, rotate
 from tests.e2e.conftest import Guarded, eventually
 from tests.issuers import rsa_key
 

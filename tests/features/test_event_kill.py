@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from features.errors import LogUnavailable
-from features.event_log import EventLog
-from features.event_log_redis import RedisEventLog
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.log import EventLog
+from features.eventlog.redis import RedisEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from features.events import Entry
 from tests.features.event_logs import NOW, TITLES, DurableRedis, post, replayed
 

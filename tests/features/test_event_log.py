@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import configs
 from features.errors import LogBusy, LogNotDurable, LogUnavailable
-from features.event_log import EventLog, Overlay, shard_of
-from features.event_log_redis import OVERLAY, STATE, RedisEventLog
-from features.event_log_sqlite import SqliteEventLog
-from features.event_stores import open_event_log
+from features.eventlog.log import EventLog, Overlay, shard_of
+from features.eventlog.redis import OVERLAY, STATE, RedisEventLog
+from features.eventlog.sqlite import SqliteEventLog
+from features.eventlog.stores import open_event_log
 from features.events import Event
 from tests.features.event_logs import NOW, TITLES, DurableRedis, feedback, overlay_of, post, replayed, seqs
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from features.contract import SKEW
 from features.errors import BadEvent
-from features.event_rows import lake_rows
+from features.eventlog.rows import lake_rows
 from features.events import Entry, Event, Post, marks, pack, read_event, unpack
 from features.lake import Lake
 from features.sources.batches import RawBatch, json_columns

@@ -16,8 +16,8 @@ import configs
 from features.creators import creator_features, creator_histories
 from features.history import History, load_history
 from features.lake import Lake
-from features.rolling import RollingHistory
-from features.rolling_words import Spoken
+from features.rolling.history import RollingHistory
+from features.rolling.words import Spoken
 from features.trends import trend_features
 from tests.features.small_lakes import START, Rows, bits, counted, history_of, hours, post, rows, trend_settings
 

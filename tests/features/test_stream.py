@@ -15,11 +15,11 @@ import pytest
 
 import configs
 from features.creators import creator_features, creator_histories
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from features.events import Event, read_event
 from features.history import load_history
 from features.lake import Lake
-from features.patches import SqlitePatchLog
+from features.patches.log import SqlitePatchLog
 from features.stream import Consumer, consumed_path
 from features.trends import trend_features
 from tests.features.small_lakes import START, Rows, bits, hours, post, trend_settings

@@ -18,11 +18,11 @@ from features.schemas import TREND_SNAPSHOTS
 from features.trends import rounding_unit
 from models.errors import TooLittleData
 from models.forecaster import GrowthForecaster, end_of_day, forecast
-from models.growth_interval import nearest_quantiles
-from models.growth_panel import build_panel, row_after
-from models.growth_projection import LEVELS, shown
-from models.public_counts import load_counts
-from models.robust_line import huber_lines, trailing_lines
+from models.growth.interval import nearest_quantiles
+from models.growth.panel import build_panel, row_after
+from models.growth.projection import LEVELS, shown
+from models.growth.public_counts import load_counts
+from models.growth.robust_line import huber_lines, trailing_lines
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Row = dict[str, object]

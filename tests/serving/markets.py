@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 
 from features.contract import trend_key
+from models.compiled.prepared import CROSS
 from models.creator import Creator
 from models.market import TREND_COLUMNS, Market
 from models.pairs import INPUTS
-from models.prepared import CROSS
 from serving.schemas import Scored
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

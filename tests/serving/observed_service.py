@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import configs
-from serving.operations import SEEN, ObservedApp, Operations
 from serving.schemas import RankQuery
+from serving.watching.operations import SEEN, ObservedApp, Operations
 
 operations = Operations(configs.current)
 

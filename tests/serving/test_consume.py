@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import configs
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from features.events import read_event
 from features.lake import Lake
 from features.materialize import latest_instant

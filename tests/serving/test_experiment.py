@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from serving.experiment import Experiment, Shadow, Shadowed, overlap, rank_correlation, unit
-from serving.queues import BatchQueue
+from serving.process.queues import BatchQueue
 from serving.schemas import RankQuery
 
 CREATORS = [f"creator_{n:05d}" for n in range(20_000)]

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from features.event_log import Overlay
-from features.event_log_redis import RedisEventLog
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.log import Overlay
+from features.eventlog.redis import RedisEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from features.events import Feedback
 from models.creator import CREATOR_COLUMNS, Creator
 from serving.errors import StatesUnavailable, UnknownCreator

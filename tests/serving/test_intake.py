@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from features.event_log_redis import RedisEventLog
-from features.event_log_sqlite import SqliteEventLog
+from features.eventlog.redis import RedisEventLog
+from features.eventlog.sqlite import SqliteEventLog
 from serving.errors import EventsUnavailable, Forbidden, NoEvent
 from serving.intake import EventsAccepted, EventsRequest, Intake
 from tests.features.event_logs import NOW, TITLES

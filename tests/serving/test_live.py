@@ -14,9 +14,9 @@ import pytest
 from configs import Settings
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
-from features.patches import PatchLog, SqlitePatchLog, TrendRows
-from features.patches_redis import RedisPatchLog
-from features.rolling import RollingHistory
+from features.patches.log import PatchLog, SqlitePatchLog, TrendRows
+from features.patches.redis import RedisPatchLog
+from features.rolling.history import RollingHistory
 from models.market import FORECAST_COLUMNS, TREND_COLUMNS, Market
 from models.patches import patched
 from serving.live import LiveMarket, place_of, with_patches

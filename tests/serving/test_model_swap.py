@@ -14,7 +14,7 @@ from models.releases import LoggedPredictions, load_checked, point, publish, wit
 from serving.errors import NotReady
 from serving.holder import PipelineHolder
 from serving.schemas import RankQuery
-from serving.telemetry import Telemetry
+from serving.watching.telemetry import Telemetry
 from tests.serving.releases import broken_variant, champion_of, home_to_change, release_variant
 
 BOTH = {"traffic": {"shadow_share": 0.5, "warm_up_milliseconds": 5000}}
@@ -50,7 +50,7 @@ def test_a_release_carries_what_it_predicted_and_passes_its_own_check(settings: 
 def test_compiled_trees_that_say_something_else_are_refused(settings: configs.Settings) -> None:
     from dataclasses import replace
 
-    from models.prepared import compiled_forest
+    from models.compiled.prepared import compiled_forest
 
     folder = champion_of(settings)
     ranker, logged = load_checked(folder), LoggedPredictions.load(folder)

@@ -14,12 +14,12 @@ import configs
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from models.metrics import Interval
-from models.practice import WAYS
 from models.queries import Table
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.releases import load_checked, released
-from models.strategy_kinds import read_kinds
-from models.strategy_queries import STRATEGIES, the_rule
+from models.strategies.kinds import read_kinds
+from models.strategies.practice import WAYS
+from models.strategies.queries import STRATEGIES, the_rule
 from tests.worlds import NOW, small_settings
 from training.strategies import (
     RULE,

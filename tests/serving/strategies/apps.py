@@ -8,16 +8,16 @@ from typing import Any
 from starlette.types import ASGIApp
 
 import configs
+from serving.access.guard import guarded
 from serving.answers import Alone, Answers
 from serving.api import create_api
 from serving.assemble import event_log
-from serving.guard import guarded
 from serving.intake import Intake
 from serving.pipeline import Pipeline
-from serving.strategies.cache import StrategyCache
+from serving.strategies.drafting.cache import StrategyCache
 from serving.strategies.planner import Planner
 from serving.strategies.strategist import Strategist
-from tests.serving.vertex_world import vertex
+from tests.serving.strategies.vertex_world import vertex
 
 
 def strategist(url: str, planner: Planner, home: Path, **changes: Any) -> Strategist:

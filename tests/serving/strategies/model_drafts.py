@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any
 
-from serving.strategies.author import Author, Commission
+from serving.strategies.drafting.author import Author, Commission
 from serving.strategies.planner import Planner
 from serving.strategies.prompt import Draft, told_library
 from serving.strategies.schemas import Evidence, RankedItem, StrategyRequest
-from tests.serving.vertex_world import NOW
+from tests.serving.strategies.vertex_world import NOW
 
 PLACE = re.compile(r"(summary|why_now)|plays\[(\d+)\]\.steps\[(\d+)\]|(stop|risks)\[(\d+)\]|calendar\[([\d-]+)\]")
 MOST_ROUNDS = 4

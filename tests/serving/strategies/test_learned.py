@@ -15,7 +15,7 @@ from models.creator import Creator
 from models.ranker import Ranker
 from models.registry import CHAMPION
 from models.releases import LoggedPredictions, publish
-from models.strategy_queries import STRATEGIES, the_rule
+from models.strategies.queries import STRATEGIES, the_rule
 from serving.pipeline import Pipeline
 from serving.strategies.build import build_library
 from serving.strategies.learned import MODEL

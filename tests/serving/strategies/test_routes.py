@@ -8,10 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 import configs
+from serving.access.guard import guarded
 from serving.answers import Alone, Answers
 from serving.api import create_api
 from serving.assemble import event_log
-from serving.guard import guarded
 from serving.intake import Intake
 from serving.pipeline import Pipeline
 from serving.strategies.answers import Artists, Strategies, WrittenStrategy

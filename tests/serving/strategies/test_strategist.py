@@ -16,18 +16,18 @@ from serving.answers import Alone, Answers
 from serving.errors import NotReady
 from serving.pipeline import Pipeline
 from serving.strategies.answers import WrittenStrategy
-from serving.strategies.author import Progress
-from serving.strategies.cache import StrategyCache
+from serving.strategies.drafting.author import Progress
+from serving.strategies.drafting.cache import StrategyCache
+from serving.strategies.drafting.stream import ALIVE, told
 from serving.strategies.library import library
 from serving.strategies.planner import Planner
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.schemas import StrategyRequest
 from serving.strategies.strategist import Strategist
-from serving.strategies.stream import ALIVE, told
 from tests.serving.apis import HERE
 from tests.serving.strategies.apps import app_of, strategist
 from tests.serving.strategies.model_drafts import Drafts
-from tests.serving.vertex_world import NOW
+from tests.serving.strategies.vertex_world import NOW
 from tests.vertex_server import VertexServer, running_vertex
 
 PATIENT = {"deadline_seconds": 20.0, "timeout_seconds": 10.0}

@@ -8,16 +8,16 @@ from datetime import date, timedelta
 import pytest
 
 from serving.pipeline import Pipeline
-from serving.strategies import phrases
 from serving.strategies.evidence import clean_title, is_namable, items_of, posting_windows, three_digits
 from serving.strategies.library import library
 from serving.strategies.locales import load_locale, shipped
-from serving.strategies.phrases import Voice, clock, pick
 from serving.strategies.planner import Planner
 from serving.strategies.published import PublishedLibrary
 from serving.strategies.ranking import Near, condition_features, nearest_artists, rank_strategies, shrunk_lift
 from serving.strategies.schemas import Evidence, Fact, Strategy, StrategyRequest
 from serving.strategies.writer import write_strategy
+from serving.strategies.writing import phrases
+from serving.strategies.writing.phrases import Voice, clock, pick
 
 CITED = re.compile(r"\[([ET]\d+)\]")
 

@@ -1,0 +1,1 @@
+"""A history kept current in memory, part by part."""

@@ -1,0 +1,132 @@
+"""What each feature adds to the trees' scores: rows walked down every tree, each split's move of the expected value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.compiled.forest_dump import NAN_LEFT, ZERO, ZERO_APART, ZERO_LEFT, blocks_of, numbers_of, tests_of
+from models.compiled.mask_tables import frozen
+from models.interactions import Floats, Ints
+
+Leaves = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The splits and leaves of all boosters' trees in one numbering.
+
+    Attributes:
+        roots: node at which each tree begins, shape (t,).
+        splits, levels: of each node, see `models.compiled.path_kernels.add_contributions`.
+    """
+
+    roots: Ints
+    splits: npt.NDArray[np.int32]
+    levels: Floats
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Nodes:
+        """Read model texts, as `Booster.save_model` writes them.
+
+        Raises:
+            UnsupportedForest: the trees have splits of another kind.
+        """
+        trees = [fields for text in texts for fields in blocks_of(text)[1]]
+        leaves = np.array([int(fields["num_leaves"]) for fields in trees], np.int64)
+        roots = np.concatenate([[0], np.cumsum(2 * leaves - 1)])
+        parts = [_nodes(fields, int(root)) for fields, root in zip(trees, roots[:-1], strict=True)]
+        splits, levels = (frozen(np.concatenate(part)) for part in zip(*parts, strict=True))
+        return cls(frozen(roots[:-1].astype(np.int64)), splits, levels)
+
+    def contributions(self, features: Floats, scale: float) -> Floats:
+        """Each feature's part of the trees' sum, times `scale`, shape (m, f) as `features` (Saabas, 2014)."""
+        from models.compiled.path_kernels import add_contributions
+
+        total = np.zeros(features.shape)
+        table = frozen(np.ascontiguousarray(features, np.float64))
+        add_contributions(table, self.roots, self.splits, self.levels, ZERO, scale, total)
+        return total
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What the way to every leaf adds for each feature, leaves counted from the left, tree after tree.
+
+    Attributes:
+        first: number of each tree's first leaf, shape (t,).
+        starts: of each leaf's features and amounts, shape (all leaves + 1,).
+        features, amounts: which features lie on the way, and by how much they move the expected value, shape (k,).
+    """
+
+    first: Ints
+    starts: Ints
+    features: npt.NDArray[np.uint16]
+    amounts: Floats
+
+    @classmethod
+    def of(cls, nodes: Nodes) -> Paths:
+        """Walk down all trees once."""
+        ends = np.append(nodes.roots[1:], len(nodes.splits))
+        ways: list[dict[int, float]] = []
+        first = []
+        for root, end in zip(nodes.roots.tolist(), ends.tolist(), strict=True):
+            first.append(len(ways))
+            ways += _ways(nodes.splits[root:end].tolist(), nodes.levels[root:end, 1].tolist(), root)
+        features, amounts = ([value for way in ways for value in part(way)] for part in (dict.keys, dict.values))
+        return cls(
+            first=frozen(np.array(first, np.int64)),
+            starts=frozen(np.cumsum([0, *map(len, ways)])),
+            features=frozen(np.array(features, np.uint16)),
+            amounts=frozen(np.array(amounts, np.float64)),
+        )
+
+    def contributions(self, leaves: Leaves, features: int, scale: float) -> Floats:
+        """Each feature's part of the trees' sum, times `scale`, shape (m, features); leaves of shape (m, t)."""
+        from models.compiled.path_kernels import add_paths
+
+        total = np.zeros((len(leaves), features))
+        add_paths(leaves, self.first, self.starts, self.features, self.amounts, scale, total)
+        return total
+
+
+def _ways(splits: list[list[int]], levels: list[float], root: int) -> list[dict[int, float]]:
+    """Of each leaf of a tree, from left to right, feature → how far its splits on the way move the expected value."""
+    found: list[dict[int, float]] = []
+    open_: list[tuple[int, dict[int, float]]] = [(0, {})]
+    while open_:
+        node, way = open_.pop()
+        feature, left, right, _ = splits[node]
+        if feature < 0:
+            found.append(way)
+            continue
+        for child in (right - root, left - root):
+            moved = way.get(feature, 0.0) + levels[child] - levels[node]
+            open_.append((child, {**way, feature: moved}))
+    return found
+
+
+def _nodes(fields: dict[str, str], root: int) -> tuple[npt.NDArray[np.int32], Floats]:
+    """One tree's splits, then its leaves; a child that LightGBM writes as −1 − i is leaf i."""
+    leaves = int(fields["num_leaves"])
+    splits = leaves - 1
+    nodes, levels = np.zeros((splits + leaves, 4), np.int32), np.zeros((splits + leaves, 2))
+    nodes[splits:, 0] = -1
+    levels[splits:, 1] = numbers_of(fields["leaf_value"], leaves)
+    if splits:
+        feature, decision, left, right = (
+            numbers_of(fields[name], splits).astype(np.int64)
+            for name in ("split_feature", "decision_type", "left_child", "right_child")
+        )
+        tests = tests_of(numbers_of(fields["threshold"], splits), decision)
+        nodes[:splits, 0] = feature
+        for column, child in ((1, left), (2, right)):
+            nodes[:splits, column] = root + np.where(child >= 0, child, splits - 1 - child)
+        flags = ((NAN_LEFT, "nan_left"), (ZERO_APART, "zero_apart"), (ZERO_LEFT, "zero_left"))
+        nodes[:splits, 3] = sum(flag * tests[name].astype(np.int64) for flag, name in flags)
+        levels[:splits, 0] = tests["threshold"]
+        levels[:splits, 1] = numbers_of(fields["internal_value"], splits)
+    return nodes, levels

@@ -1,0 +1,269 @@
+"""Compiled loops that score a forest's masks; importing this module imports numba, so only what runs them should."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.compiled.forest_dump import ZERO
+from models.compiled.lines import WIDTH, both, compiled, load_line, lowest_bit, store_line
+from models.compiled.mask_tables import Bins, SideArrays, Words
+from models.interactions import Floats, Ints
+
+TILE: Final = 64
+"""Rows that are taken through a block of trees together."""
+
+ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@compiled
+def find_bins(values: Floats, begin: int, count: int, side: SideArrays, bins: Bins) -> None:
+    """For rows `begin` … `begin + count - 1` and each feature of a side: the column of `place`, into `bins`.
+
+    Args:
+        values: of the side's columns, shape (m, f).
+        bins: written, shape (at least count, features in use).
+    """
+    columns, starts, thresholds, banded, cells, lows, scales, halves = side[:8]
+    last = np.float64(cells.shape[1] - 1)
+    for c in range(len(columns)):
+        column, size, shift = columns[c], starts[c + 1] - starts[c], np.uint32(starts[c] + 3 * c)
+        of_feature, first, low, scale = thresholds[c], cells[c], lows[c], scales[c]
+        for i in range(count):  # without branches: nobody could foretell where they go
+            value = values[begin + i, column]
+            cell = (value - low) * scale
+            found = first[np.uint64(min(cell if cell > 0.0 else 0.0, last))]
+            half = np.uint32(halves[c])
+            while half:
+                found += half * np.uint32(of_feature[found + half - np.uint32(1)] < value)
+                half >>= np.uint32(1)
+            if np.isnan(value):
+                found = np.uint32(size + 1)
+            elif banded[c] and -ZERO <= value <= ZERO:
+                found = np.uint32(size + 2)
+            bins[i, c] = found + shift
+
+
+@compiled
+def fold(values: Floats, side: SideArrays, masks: Words) -> None:
+    """AND into `masks` what one side of the features leaves of every tree.
+
+    Args:
+        values: of the side's columns, shape (n, f).
+        masks: changed in place, shape (n, blocks × words of a block).
+    """
+    columns, place, tables = side[0], side[8], side[9]
+    bins = np.empty((TILE, len(columns)), np.uint32)
+    for begin in range(0, len(values), TILE):
+        count = min(TILE, len(values) - begin)
+        find_bins(values, begin, count, side, bins)
+        for i in range(count):
+            if tables.shape[1] == WIDTH:
+                _fold_lines((begin + i) * masks.shape[1], i, bins, place, tables, masks)
+            else:
+                _fold_words(begin + i, i, bins, place, tables, masks)
+
+
+@compiled
+def _fold_lines(at: int, i: int, bins: Bins, place: Bins, tables: Words, masks: Words) -> None:
+    for block in range(len(place)):
+        left = load_line(masks, at + WIDTH * block)
+        for c in range(bins.shape[1]):
+            left = both(left, load_line(tables, WIDTH * np.int64(place[block, bins[i, c]])))
+        store_line(masks, at + WIDTH * block, left)
+
+
+@compiled
+def _fold_words(row: int, i: int, bins: Bins, place: Bins, tables: Words, masks: Words) -> None:
+    width = tables.shape[1]
+    for block in range(len(place)):
+        for c in range(bins.shape[1]):
+            entry = place[block, bins[i, c]]
+            for k in range(width):
+                masks[row, block * width + k] &= tables[entry, k]
+
+
+@compiled
+def _meet(rows: Ints, block: int, trend: Words, own: Words, side: SideArrays, bins: Bins, words: Words) -> None:
+    """What all three sides leave of one block's trees, into `words`, shape (at least len(rows), WIDTH)."""
+    place, tables = side[8][block], side[9]
+    at = block * WIDTH
+    mine = load_line(own, at)
+    for i in range(len(rows)):
+        left = both(mine, load_line(trend, rows[i] * trend.shape[1] + at))
+        for c in range(bins.shape[1]):
+            left = both(left, load_line(tables, WIDTH * np.int64(place[bins[i, c]])))
+        store_line(words, WIDTH * i, left)
+
+
+@compiled
+def _add_leaves(lanes: npt.NDArray[Any], count: int, values: Floats, sums: Floats) -> None:
+    """Add each row's leaf of every tree of a block, in the order of the trees.
+
+    Args:
+        lanes: what is left of each tree, shape (rows, at least the block's trees).
+        count: of rows.
+        values: shape (trees, leaves).
+        sums: changed in place.
+    """
+    trees = len(values)
+    i = 0
+    while i + 8 <= count:  # eight sums at a time, because an addition waits for the one before it
+        a, b, c, d = sums[i], sums[i + 1], sums[i + 2], sums[i + 3]
+        e, f, g, h = sums[i + 4], sums[i + 5], sums[i + 6], sums[i + 7]
+        for t in range(trees):
+            of_tree = values[t]
+            a += of_tree[lowest_bit(lanes[i, t])]
+            b += of_tree[lowest_bit(lanes[i + 1, t])]
+            c += of_tree[lowest_bit(lanes[i + 2, t])]
+            d += of_tree[lowest_bit(lanes[i + 3, t])]
+            e += of_tree[lowest_bit(lanes[i + 4, t])]
+            f += of_tree[lowest_bit(lanes[i + 5, t])]
+            g += of_tree[lowest_bit(lanes[i + 6, t])]
+            h += of_tree[lowest_bit(lanes[i + 7, t])]
+        sums[i], sums[i + 1], sums[i + 2], sums[i + 3] = a, b, c, d
+        sums[i + 4], sums[i + 5], sums[i + 6], sums[i + 7] = e, f, g, h
+        i += 8
+    while i < count:
+        for t in range(trees):
+            sums[i] += values[t, lowest_bit(lanes[i, t])]
+        i += 1
+
+
+@compiled
+def score_small(
+    creator: Floats,
+    rows: Ints,
+    cross: Floats,
+    trend: Words,
+    own_side: SideArrays,
+    side: SideArrays,
+    first_tree: Ints,
+    first_block: Ints,
+    values: Floats,
+    lanes: npt.NDArray[Any],
+    words: Words,
+    out: Floats,
+) -> bool:
+    """Mean over boosters of the sums over their trees, where several trees share the words of a block.
+
+    Args:
+        creator: shape (1, f).
+        rows: of the snapshot, shape (m,).
+        cross: shape (m, g).
+        trend: the snapshot's masks, shape (n, blocks × WIDTH).
+        own_side, side: tables of the creator's and of the cross features.
+        first_tree: of each block, shape (blocks + 1,).
+        first_block: of each booster, shape (boosters + 1,).
+        values: of leaves, shape (trees, leaves).
+        lanes: `words` seen tree by tree, shape (TILE, trees of a block).
+        words: scratch, shape (TILE, WIDTH).
+        out: written, shape (m,).
+
+    Returns:
+        False, with `out` unfinished, if a row is not of the snapshot.
+    """
+    own = np.full(trend.shape[1], ALL)
+    fold(creator, own_side, own.reshape(1, -1))
+    bins = np.empty((TILE, len(side[0])), np.uint32)
+    sums = np.empty(TILE)
+    boosters = len(first_block) - 1
+    for begin in range(0, len(rows), TILE):
+        here = rows[begin : begin + TILE]
+        count = len(here)
+        for i in range(count):
+            out[begin + i] = 0.0
+            if not 0 <= here[i] < len(trend):
+                return False
+        find_bins(cross, begin, count, side, bins)
+        for booster in range(boosters):
+            sums[:count] = 0.0
+            for block in range(first_block[booster], first_block[booster + 1]):
+                _meet(here, block, trend, own, side, bins, words)
+                _add_leaves(lanes, count, values[first_tree[block] : first_tree[block + 1]], sums)
+            for i in range(count):
+                out[begin + i] += sums[i]
+        for i in range(count):
+            out[begin + i] /= boosters
+    return True
+
+
+@compiled
+def find_leaves(
+    creator: Floats,
+    rows: Ints,
+    cross: Floats,
+    trend: Words,
+    own_side: SideArrays,
+    side: SideArrays,
+    first_tree: Ints,
+    lanes: npt.NDArray[Any],
+    words: Words,
+    leaves: npt.NDArray[np.uint16],
+) -> bool:
+    """The leaf of every row in each tree, counted from the left; arguments as for `score_small`.
+
+    Args:
+        leaves: written, shape (m, trees).
+    """
+    own = np.full(trend.shape[1], ALL)
+    fold(creator, own_side, own.reshape(1, -1))
+    bins = np.empty((TILE, len(side[0])), np.uint32)
+    for begin in range(0, len(rows), TILE):
+        here = rows[begin : begin + TILE]
+        for row in here:
+            if not 0 <= row < len(trend):
+                return False
+        find_bins(cross, begin, len(here), side, bins)
+        for block in range(len(first_tree) - 1):
+            _meet(here, block, trend, own, side, bins, words)
+            for i in range(len(here)):
+                for tree in range(first_tree[block], first_tree[block + 1]):
+                    leaves[begin + i, tree] = lowest_bit(lanes[i, tree - first_tree[block]])
+    return True
+
+
+@compiled
+def score_large(
+    creator: Floats,
+    rows: Ints,
+    cross: Floats,
+    trend: Words,
+    own_side: SideArrays,
+    side: SideArrays,
+    first_tree: Ints,
+    first_block: Ints,
+    values: Floats,
+    words: Words,
+    out: Floats,
+) -> bool:
+    """Like `score_small`, where each tree is a block of several words; `words` has its width, shape (1, width)."""
+    width = words.shape[1]
+    own = np.full(trend.shape[1], ALL)
+    fold(creator, own_side, own.reshape(1, -1))
+    place, tables = side[8], side[9]
+    bins = np.empty((TILE, len(side[0])), np.uint32)
+    boosters = len(first_block) - 1
+    for begin in range(0, len(rows), TILE):
+        here = rows[begin : begin + TILE]
+        find_bins(cross, begin, len(here), side, bins)
+        for i in range(len(here)):
+            row = here[i]
+            if not 0 <= row < len(trend):
+                return False
+            total = 0.0
+            for booster in range(boosters):
+                sum_ = 0.0
+                for block in range(first_block[booster], first_block[booster + 1]):
+                    for k in range(width):
+                        left = trend[row, block * width + k] & own[block * width + k]
+                        for c in range(bins.shape[1]):
+                            left &= tables[place[block, bins[i, c]], k]
+                        if left != 0:
+                            sum_ += values[block, 64 * k + lowest_bit(left)]
+                            break
+                total += sum_
+            out[begin + i] = total / boosters
+    return True

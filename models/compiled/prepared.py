@@ -1,0 +1,290 @@
+"""One ranker on one market, with everything worked out that is the same for every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.candidates import GENERATORS
+from models.compiled.forest_dump import UnsupportedForest
+from models.compiled.mask_tables import frozen
+from models.compiled.masks import CompiledForest, PreparedForest, Side
+from models.compiled.proposers import FLOOR, Proposers, mean
+from models.creator import CREATOR_COLUMNS, Creator
+from models.interactions import Floats, Ints
+from models.market import TREND_COLUMNS, Market
+from models.pairs import (
+    FEATURES,
+    INPUTS,
+    PAIR_INPUTS,
+    TREND_INPUTS,
+    TRENDS,
+    knowledge,
+    region_match,
+    sound_lean,
+    trend_inputs,
+)
+from models.ranker import Ranker
+from models.schema import Schema
+
+Bools = npt.NDArray[np.bool_]
+
+CROSS: Final = (*PAIR_INPUTS, "region_share", "follower_gap", "stage_one", "stage_one_place")
+"""The features of the trees that are neither the trend's nor the creator's alone."""
+
+SIDES: Final[tuple[Side, ...]] = tuple(
+    "cross" if name in CROSS else "creator" if name in CREATOR_COLUMNS else "trend" for name in FEATURES
+)
+"""Of each feature of the trees: what has to change for it to change."""
+
+_WALK, _PAIRS = GENERATORS.index("walk"), len(PAIR_INPUTS)
+_NEAR, _CLUSTER = GENERATORS.index("neighbours"), GENERATORS.index("cluster_trends")
+_HABIT, _WALK_BY_HISTORY, _ADOPTERS_BY_HISTORY, _REGION = range(len(GENERATORS), _PAIRS)
+_ADOPTERS: Final = TREND_INPUTS.index("adopters")
+_NUMERIC, _OF_CREATOR, _OF_PAIRS, _OF_TRENDS, _REST = (
+    slice(FEATURES.index(first), FEATURES.index(first) + count)
+    for first, count in (
+        (TREND_COLUMNS[0], len(TREND_COLUMNS)),
+        (CREATOR_COLUMNS[0], len(CREATOR_COLUMNS)),
+        (PAIR_INPUTS[0], len(PAIR_INPUTS)),
+        (TREND_INPUTS[0], len(TREND_INPUTS)),
+        (CROSS[_PAIRS], len(CROSS) - _PAIRS),
+    )
+)
+"""Where the features of the trees lie, block by block."""
+
+_OWN: Final = [_NEAR, _CLUSTER, _HABIT, _ADOPTERS_BY_HISTORY, _REGION]
+"""The inputs of all trends that differ from creator to creator."""
+
+_FILLED: Final = np.array([_NEAR, _CLUSTER, _WALK, _HABIT])
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The linear stage's best for one creator, best first.
+
+    Attributes:
+        rows: of the market, shape (m,).
+        stage_one: the linear score above that of the best, shape (m,); the trees add to it.
+        cross: the features of `CROSS`, shape (m, len(CROSS)).
+        usual: the linear inputs of the recommendable trends, on average, shape (len(INPUTS),).
+    """
+
+    rows: Ints
+    stage_one: Floats
+    cross: Floats
+    usual: Floats
+
+
+@dataclass(frozen=True)
+class OfRegion:
+    """What a creator's region says of every trend.
+
+    Attributes:
+        place: of the region among the market's, −1 for an unknown one.
+        match: `region_match`, shape (n,).
+        usual: the match of a recommendable trend, on average.
+    """
+
+    place: int
+    match: Floats
+    usual: float
+
+
+@dataclass(frozen=True)
+class PreparedRanker:
+    """Ranks all trends of a market for one creator; the figures of `Ranker.best` and `Ranker.score` to 1e-9.
+
+    Attributes:
+        ranker, market: what was prepared.
+        proposers: the market's generators.
+        of_trends: `trend_inputs` of the market, shape (n, len(TREND_INPUTS)).
+        forest: the trees with the trend side folded in; None where LightGBM has to predict them.
+    """
+
+    ranker: Ranker
+    market: Market
+    proposers: Proposers
+    of_trends: Floats
+    forest: PreparedForest | None
+
+    @classmethod
+    def of(cls, ranker: Ranker, market: Market, compiled: CompiledForest | None) -> PreparedRanker:
+        """Prepare a ranker for a market.
+
+        Args:
+            compiled: `compiled_forest` of the ranker.
+        """
+        of_trends = trend_inputs(market)
+        forest = None if compiled is None else compiled.prepare(_trend_side(market, of_trends))
+        return cls(ranker, market, Proposers.of(market), of_trends, forest).ready()
+
+    @cached_property
+    def base(self) -> Floats:
+        """What the trend side adds to the linear stage, shape (n,)."""
+        return np.asarray(self.of_trends @ self.ranker.weights[_PAIRS:])
+
+    @cached_property
+    def usual_of_trends(self) -> Floats:
+        """The trend side of a recommendable trend, on average, shape (len(TREND_INPUTS),)."""
+        return mean(self.of_trends.T, self.market.recommendable)
+
+    @cached_property
+    def usual_sounds(self) -> float:
+        """The share of sounds among the recommendable trends."""
+        return float(mean(self.sounds[None, :], self.market.recommendable)[0])
+
+    @cached_property
+    def _of_regions(self) -> dict[str, OfRegion]:
+        return {}
+
+    def of_region(self, region: str) -> OfRegion:
+        """What a region changes; kept for the next request."""
+        known = region if region in self.market.region_codes else ""
+        if known not in self._of_regions:
+            codes, match = self.market.region_codes, frozen(region_match(self.market, known))
+            usual = float(mean(match[None, :], self.market.recommendable)[0])
+            self._of_regions[known] = OfRegion(codes.index(known) if known else -1, match, usual)
+        return self._of_regions[known]
+
+    def pick(self, creator: Creator, allowed: Bools, most: int) -> Picked:
+        """The linear stage's `most` best of what is allowed, ties by row.
+
+        Args:
+            allowed: shape (n,).
+            most: how many at most.
+        """
+        from models.compiled.choice_kernels import choose
+        from models.compiled.linear_kernels import fill_pairs, weigh
+
+        proposers, room, region = self.proposers, self.proposers.scratch(), self.of_region(creator.region)
+        said, known, lean = creator.words_of(self.market), knowledge(creator), sound_lean(creator)
+        weights = self.ranker.weights
+        of_generators = weights[: len(GENERATORS)].copy()
+        of_generators[_WALK] += weights[_WALK_BY_HISTORY] * known
+        group, usually_near = proposers.near(said, room)
+        of_cluster = proposers.of_clusters[group]
+        own = weights[_OWN] * (1.0, 1.0, lean, known, 1.0)
+        columns = (room.near, of_cluster, self.sounds, self.adopters, region.match)
+        floor = FLOOR * of_generators[proposers.sparse].sum()
+        weigh(self.base, *columns, own, floor, frozen(np.ascontiguousarray(allowed, np.bool_)), room.scores)
+        usual = self._usual(proposers.propose(said, of_generators, room), known, lean, region)
+        usual[_NEAR], usual[_CLUSTER] = usually_near, proposers.cluster_means[group]
+        count = choose(room.scores, most, room.best, room.order)
+        rows, best = room.order[:count].copy(), room.best[:count]
+        table = np.empty((count + 1, len(CROSS)))
+        proposers.fill(said, rows, room, table)
+        cross = table[1:]
+        traits = np.array([lean, known, creator.column("followers")])
+        fill_pairs(rows, best, _FILLED, *columns, self.shares, self.followers, traits, region.place, cross)
+        return Picked(rows, best - best[:1], cross, usual)
+
+    def score(self, creator: Creator, picked: Picked) -> Floats:
+        """Raw scores of what was picked, shape (m,)."""
+        ranker = self.ranker
+        if not ranker.boosters or not len(picked.rows):
+            return picked.stage_one
+        if self.forest is None:
+            return picked.stage_one + ranker.correction(self.features(creator, picked.rows, picked.cross), threads=1)
+        added = self.forest.score(creator.profile, picked.rows, picked.cross)
+        return np.asarray(picked.stage_one + ranker.trust * added)
+
+    def features(self, creator: Creator, rows: Ints, cross: Floats) -> Floats:
+        """The features of the trees of some picked rows, shape (m, len(FEATURES))."""
+        table = np.empty((len(rows), len(FEATURES)))
+        table[:, _NUMERIC] = self.market.numeric[rows]
+        table[:, _OF_CREATOR] = creator.profile
+        table[:, _OF_PAIRS] = cross[:, :_PAIRS]
+        table[:, _OF_TRENDS] = self.of_trends[rows]
+        table[:, _REST] = cross[:, _PAIRS:]
+        return table
+
+    def leaves(self, creator: Creator, rows: Ints, cross: Floats) -> npt.NDArray[np.uint16] | None:
+        """The leaf of some picked rows in each tree, counted from the left, shape (m, t); None where none is known."""
+        return None if self.forest is None else self.forest.leaves(creator.profile, rows, cross)
+
+    def patched(self, market: Market, rows: Ints) -> PreparedRanker:
+        """The same ranker on a market in which only the trend side of some rows has changed."""
+        changed = self.of_trends.copy()
+        changed[rows] = trend_inputs(market, rows)
+        forest = self.forest
+        if forest is not None:
+            forest = forest.patched(_trend_side(market, changed, rows), rows)
+        return replace(
+            self, market=market, proposers=self._proposers_of(market), of_trends=changed, forest=forest
+        ).ready()
+
+    def _proposers_of(self, market: Market) -> Proposers:
+        """Of a market with the same generators."""
+        same = np.array_equal(market.recommendable, self.market.recommendable)
+        return self.proposers if same else Proposers.of(market)
+
+    def ready(self) -> PreparedRanker:
+        """Itself, with what the first request would have to work out for all."""
+        _ = self.base, self.usual_of_trends, self.sounds, self.usual_sounds, self.followers, self.adopters, self.shares
+        _ = self.proposers.ready()
+        return self
+
+    @cached_property
+    def sounds(self) -> Floats:
+        """1 where a trend is a sound, shape (n,)."""
+        return _column(self.market.column("is_sound"))
+
+    @cached_property
+    def followers(self) -> Floats:
+        """Median followers of a trend's creators, shape (n,)."""
+        return _column(self.market.column("median_followers"))
+
+    @cached_property
+    def adopters(self) -> Floats:
+        """The input `adopters`, shape (n,)."""
+        return _column(self.of_trends[:, _ADOPTERS])
+
+    @cached_property
+    def shares(self) -> Floats:
+        """`region_share` of every region, shape (n, regions)."""
+        shares = self.market.region_shares
+        known: Floats = frozen(np.where(shares.sum(axis=1, keepdims=True) > 0, shares, np.nan))
+        return known
+
+    def _usual(self, proposed: Floats, known: float, lean: float, region: OfRegion) -> Floats:
+        """The linear inputs of a recommendable trend on average, but for how near it is and the cluster's."""
+        usual = np.empty(len(INPUTS))
+        usual[self.proposers.sparse] = proposed
+        usual[_HABIT] = self.usual_sounds * lean
+        usual[_WALK_BY_HISTORY] = usual[_WALK] * known
+        usual[_ADOPTERS_BY_HISTORY] = self.usual_of_trends[_ADOPTERS] * known
+        usual[_REGION] = region.usual
+        usual[_PAIRS:] = self.usual_of_trends
+        return usual
+
+
+def compiled_forest(ranker: Ranker) -> CompiledForest | None:
+    """The ranker's trees as masks; None where it has none, or LightGBM itself has to predict them."""
+    if not ranker.boosters:
+        return None
+    try:
+        return CompiledForest.of(ranker.boosters, SIDES if ranker.schema == TRENDS else _crossed(ranker.schema))
+    except UnsupportedForest:
+        return None
+
+
+def _crossed(schema: Schema) -> tuple[Side, ...]:
+    """Of features that may all differ with every pair of a query and a candidate."""
+    side: Side = "cross"
+    return (side,) * len(schema.features)
+
+
+def _trend_side(market: Market, of_trends: Floats, rows: Ints | slice = slice(None)) -> Floats:
+    """The trend side of the features of the trees, in their order, shape (m, trend features)."""
+    return np.hstack([market.numeric[rows], of_trends[rows]])
+
+
+def _column(values: Floats) -> Floats:
+    """As loops take it: side by side, and not to be written."""
+    column: Floats = frozen(np.ascontiguousarray(values, np.float64))
+    return column

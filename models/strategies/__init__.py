@@ -1,0 +1,1 @@
+"""Kinds of strategy through the ranker: what it takes in, and how it is fitted."""

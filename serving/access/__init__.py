@@ -1,0 +1,1 @@
+"""Who may, and how often: keys, tokens, limits, and the gate before every route."""

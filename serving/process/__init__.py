@@ -1,0 +1,1 @@
+"""The processes of the service: how they start, find each other, and go."""

@@ -1,0 +1,1 @@
+"""What the deterministic writer is made of."""

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.compiled.choice_kernels import best_rows
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=SEEDS, rows=st.integers(0, 3000), most=st.integers(0, 3100), decimals=st.integers(0, 9))
+def test_the_best_rows_are_those_of_a_stable_sort(seed: int, rows: int, most: int, decimals: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = np.round(rng.normal(size=rows), decimals)
+    scores[rng.random(rows) < 0.1] = rng.choice([np.nan, -np.inf])
+    allowed = rng.random(rows) < rng.random()
+    masked = np.where(allowed, scores, -np.inf)
+    order = np.argsort(-masked, kind="stable")
+    wanted = order[np.isfinite(masked[order])][:most]
+    np.testing.assert_array_equal(best_rows(scores, allowed, most), wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, rows=st.integers(1_000, 5_000), most=st.integers(1, 600), far=st.sampled_from([1e3, 1e300, 1.7e308]))
+def test_the_order_holds_for_many_equals_and_for_scores_far_apart(seed: int, rows: int, most: int, far: float) -> None:
+    """What is guessed from some of the scores must not matter: the best may stand together, or nearly all be equal."""
+    rng = np.random.default_rng(seed)
+    scores = np.sort(rng.normal(size=rows)) if rng.random() < 0.5 else np.round(rng.normal(size=rows) / 2)
+    scores[rng.integers(0, rows, 3)] = far * rng.choice([-1.0, 1.0], 3)
+    wanted = np.argsort(-scores, kind="stable")[:most]
+    np.testing.assert_array_equal(best_rows(scores, np.ones(rows, bool), most), wanted)
+
+
+def test_scores_and_permissions_must_be_of_the_same_trends() -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        best_rows(np.zeros(3), np.ones(2, bool), 1)
