@@ -58,14 +58,13 @@ class Paths:
 
     Attributes:
         first: number of each tree's first leaf, shape (t,).
-        starts: of each leaf's features and amounts, shape (all leaves + 1,).
-        features, amounts: which features lie on the way, and by how much they move the expected value, shape (k,).
+        starts: of each leaf's steps, shape (all leaves + 1,).
+        steps: which features lie on the way, and by how much they move the expected value, shape (k, 2).
     """
 
     first: Ints
     starts: Ints
-    features: npt.NDArray[np.uint16]
-    amounts: Floats
+    steps: Floats
 
     @classmethod
     def of(cls, nodes: Nodes) -> Paths:
@@ -76,12 +75,11 @@ class Paths:
         for root, end in zip(nodes.roots.tolist(), ends.tolist(), strict=True):
             first.append(len(ways))
             ways += _ways(nodes.splits[root:end].tolist(), nodes.levels[root:end, 1].tolist(), root)
-        features, amounts = ([value for way in ways for value in part(way)] for part in (dict.keys, dict.values))
+        steps = [step for way in ways for step in way.items()]
         return cls(
             first=frozen(np.array(first, np.int64)),
             starts=frozen(np.cumsum([0, *map(len, ways)])),
-            features=frozen(np.array(features, np.uint16)),
-            amounts=frozen(np.array(amounts, np.float64)),
+            steps=frozen(np.array(steps, np.float64).reshape(-1, 2)),
         )
 
     def contributions(self, leaves: Leaves, features: int, scale: float) -> Floats:
@@ -89,7 +87,7 @@ class Paths:
         from models.compiled.path_kernels import add_paths
 
         total = np.zeros((len(leaves), features))
-        add_paths(leaves, self.first, self.starts, self.features, self.amounts, scale, total)
+        add_paths(leaves, self.first, self.starts, self.steps, scale, total)
         return total
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled.forest_dump import ZERO
-from models.compiled.lines import WIDTH, both, compiled, load_line, lowest_bit, store_line
+from models.compiled.lines import WIDTH, both, compiled, load_line, lowest_bit, prefetch, store_line
 from models.compiled.mask_tables import Bins, SideArrays, Words
 from models.interactions import Floats, Ints
 
@@ -19,11 +19,12 @@ ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @compiled
-def find_bins(values: Floats, begin: int, count: int, side: SideArrays, bins: Bins) -> None:
-    """For rows `begin` … `begin + count - 1` and each feature of a side: the column of `place`, into `bins`.
+def find_bins(values: Floats, taken: Ints, side: SideArrays, bins: Bins) -> None:
+    """For some rows and each feature of a side: the column of `place`, into `bins`.
 
     Args:
         values: of the side's columns, shape (m, f).
+        taken: the rows, shape (count,).
         bins: written, shape (at least count, features in use).
     """
     columns, starts, thresholds, banded, cells, lows, scales, halves = side[:8]
@@ -31,8 +32,8 @@ def find_bins(values: Floats, begin: int, count: int, side: SideArrays, bins: Bi
     for c in range(len(columns)):
         column, size, shift = columns[c], starts[c + 1] - starts[c], np.uint32(starts[c] + 3 * c)
         of_feature, first, low, scale = thresholds[c], cells[c], lows[c], scales[c]
-        for i in range(count):  # without branches: nobody could foretell where they go
-            value = values[begin + i, column]
+        for i in range(len(taken)):  # without branches: nobody could foretell where they go
+            value = values[taken[i], column]
             cell = (value - low) * scale
             found = first[np.uint64(min(cell if cell > 0.0 else 0.0, last))]
             half = np.uint32(halves[c])
@@ -58,7 +59,7 @@ def fold(values: Floats, side: SideArrays, masks: Words) -> None:
     bins = np.empty((TILE, len(columns)), np.uint32)
     for begin in range(0, len(values), TILE):
         count = min(TILE, len(values) - begin)
-        find_bins(values, begin, count, side, bins)
+        find_bins(values, np.arange(begin, begin + count), side, bins)
         for i in range(count):
             if tables.shape[1] == WIDTH:
                 _fold_lines((begin + i) * masks.shape[1], i, bins, place, tables, masks)
@@ -145,6 +146,7 @@ def score_small(
     values: Floats,
     lanes: npt.NDArray[Any],
     words: Words,
+    order: Ints,
     out: Floats,
 ) -> bool:
     """Mean over boosters of the sums over their trees, where several trees share the words of a block.
@@ -160,6 +162,7 @@ def score_small(
         values: of leaves, shape (trees, leaves).
         lanes: `words` seen tree by tree, shape (TILE, trees of a block).
         words: scratch, shape (TILE, WIDTH).
+        order: places in `rows` as they are taken, each once, shape (m,).
         out: written, shape (m,).
 
     Returns:
@@ -168,25 +171,28 @@ def score_small(
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
     bins = np.empty((TILE, len(side[0])), np.uint32)
-    sums = np.empty(TILE)
+    sums, tile = np.empty(TILE), np.empty(TILE, np.int64)
     boosters = len(first_block) - 1
     for begin in range(0, len(rows), TILE):
-        here = rows[begin : begin + TILE]
-        count = len(here)
+        places = order[begin : begin + TILE]
+        count = len(places)
+        here = tile[:count]
         for i in range(count):
-            out[begin + i] = 0.0
+            out[places[i]], here[i] = 0.0, rows[places[i]]
             if not 0 <= here[i] < len(trend):
                 return False
-        find_bins(cross, begin, count, side, bins)
+        find_bins(cross, places, side, bins)
         for booster in range(boosters):
             sums[:count] = 0.0
             for block in range(first_block[booster], first_block[booster + 1]):
                 _meet(here, block, trend, own, side, bins, words)
+                for row in here:  # the next block's, while this one's leaves are looked up
+                    prefetch(trend, row * trend.shape[1] + (block + 1) * WIDTH)
                 _add_leaves(lanes, count, values[first_tree[block] : first_tree[block + 1]], sums)
             for i in range(count):
-                out[begin + i] += sums[i]
+                out[places[i]] += sums[i]
         for i in range(count):
-            out[begin + i] /= boosters
+            out[places[i]] /= boosters
     return True
 
 
@@ -216,7 +222,7 @@ def find_leaves(
         for row in here:
             if not 0 <= row < len(trend):
                 return False
-        find_bins(cross, begin, len(here), side, bins)
+        find_bins(cross, np.arange(begin, begin + len(here)), side, bins)
         for block in range(len(first_tree) - 1):
             _meet(here, block, trend, own, side, bins, words)
             for i in range(len(here)):
@@ -248,7 +254,7 @@ def score_large(
     boosters = len(first_block) - 1
     for begin in range(0, len(rows), TILE):
         here = rows[begin : begin + TILE]
-        find_bins(cross, begin, len(here), side, bins)
+        find_bins(cross, np.arange(begin, begin + len(here)), side, bins)
         for i in range(len(here)):
             row = here[i]
             if not 0 <= row < len(trend):

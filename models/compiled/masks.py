@@ -26,6 +26,9 @@ Side = Literal["trend", "creator", "cross"]
 Shared = tuple[Floats, Ints, Floats, Words, SideArrays, SideArrays]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
+MANY: Final = 2
+"""From one in so many trends on, going through them in the order of the memory is worth sorting them."""
+
 
 @dataclass(frozen=True)
 class CompiledForest:
@@ -181,7 +184,8 @@ class PreparedForest:
             raise ValueError(f"the scores need a writable, contiguous array of float64, shape {shared[1].shape}")
         words, lanes = self._room()
         if layout.shared:
-            found = score_small(*shared, layout.first_tree, layout.first_block, forest.values, lanes, words, out)
+            order = _taken_in(shared[1], len(self))
+            found = score_small(*shared, layout.first_tree, layout.first_block, forest.values, lanes, words, order, out)
         else:
             found = score_large(*shared, layout.first_tree, layout.first_block, forest.values, words, out)
         if not found:
@@ -222,6 +226,18 @@ class PreparedForest:
         layout = self.forest.layout
         words = np.empty((TILE if layout.shared else 1, layout.width), np.uint64)
         return words, words.view(f"u{min(layout.bits, 64) // 8}")
+
+
+def _taken_in(rows: Ints, trends: int) -> Ints:
+    """The order in which rows are looked at: that of the memory where they are many, as they come where they are few.
+
+    Args:
+        rows: shape (m,).
+        trends: of the snapshot.
+    """
+    if MANY * len(rows) < trends or trends > np.iinfo(np.uint16).max:
+        return frozen(np.arange(len(rows)))
+    return frozen(np.argsort(rows.astype(np.uint16), kind="stable"))  # numpy counts small numbers instead of comparing
 
 
 def texts_of(boosters: Sequence[Any]) -> tuple[str, ...]:

@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from models.compiled.forest_dump import NAN_LEFT, ZERO_APART, ZERO_LEFT
-from models.compiled.lines import compiled
+from models.compiled.lines import compiled, prefetch
 from models.interactions import Floats, Ints
 
 Small = npt.NDArray[np.uint16]
 
+STEPS: Final = 4
+"""In one cache line."""
+SUMS: Final = 4
+"""Of each feature, because an addition waits for the one before it, and neighbouring trees look at the same features."""
+
 
 @compiled
-def add_paths(
-    leaves: Small, first: Ints, starts: Ints, features: Small, amounts: Floats, scale: float, out: Floats
-) -> None:
+def add_paths(leaves: Small, first: Ints, starts: Ints, steps: Floats, scale: float, out: Floats) -> None:
     """Credit features with what the ways to some leaves add.
 
     Args:
         leaves: of every row in each tree, counted from the left, shape (m, t).
         first: number of each tree's first leaf among all, shape (t,).
-        starts: of each leaf's features and amounts, shape (all leaves + 1,).
-        features, amounts: one after another, shape (k,).
+        starts: of each leaf's steps, shape (all leaves + 1,).
+        steps: number of a feature, and what it adds, one step after another, shape (k, 2).
         scale: of every contribution.
         out: added to, shape (m, f).
     """
-    for i in range(len(leaves)):
-        row = np.zeros(out.shape[1])
-        for tree in range(leaves.shape[1]):
-            leaf = first[tree] + leaves[i, tree]
-            for k in range(starts[leaf], starts[leaf + 1]):
-                row[features[k]] += amounts[k]
-        for j in range(len(row)):
-            out[i, j] += scale * row[j]
+    trees = leaves.shape[1]
+    ways = np.empty(trees, np.int64)
+    for i in range(len(leaves)):  # the ways lie far apart: all are on their way to the cache before the first is needed
+        for tree in range(trees):
+            ways[tree] = first[tree] + leaves[i, tree]
+            prefetch(starts, ways[tree])
+        for tree in range(trees):
+            for k in range(starts[ways[tree]], starts[ways[tree] + 1], STEPS):
+                prefetch(steps, 2 * k)
+        sums = np.zeros((SUMS, out.shape[1]))
+        for tree in range(trees):
+            of_tree = sums[tree % SUMS]
+            for k in range(starts[ways[tree]], starts[ways[tree] + 1]):
+                of_tree[np.int64(steps[k, 0])] += steps[k, 1]
+        for j in range(sums.shape[1]):
+            for of_trees in sums:
+                out[i, j] += scale * of_trees[j]
 
 
 @compiled
