@@ -235,9 +235,11 @@ def _taken_in(rows: Ints, trends: int) -> Ints:
         rows: shape (m,).
         trends: of the snapshot.
     """
-    if MANY * len(rows) < trends or trends > np.iinfo(np.uint16).max:
-        return frozen(np.arange(len(rows)))
-    return frozen(np.argsort(rows.astype(np.uint16), kind="stable"))  # numpy counts small numbers instead of comparing
+    order: Ints = np.arange(len(rows))
+    if MANY * len(rows) >= trends and trends <= np.iinfo(np.uint16).max:
+        order = np.argsort(rows.astype(np.uint16), kind="stable")  # numpy counts small numbers instead of comparing
+    ordered: Ints = frozen(order)
+    return ordered
 
 
 def texts_of(boosters: Sequence[Any]) -> tuple[str, ...]:

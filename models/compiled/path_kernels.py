@@ -16,7 +16,7 @@ Small = npt.NDArray[np.uint16]
 STEPS: Final = 4
 """In one cache line."""
 SUMS: Final = 4
-"""Of each feature, because an addition waits for the one before it, and neighbouring trees look at the same features."""
+"""Of each feature: an addition waits for the one before it, and neighbouring trees look at the same features."""
 
 
 @compiled
