@@ -105,8 +105,8 @@ _KEPT: dict[tuple[tuple[str, ...], str | None], TrustedTexts] = {}
 
 @lru_cache(maxsize=8192)
 def _pattern(text: str) -> re.Pattern[str]:
-    """What a library text looks like once its placeholders are filled."""
-    return re.compile("([^\n]{1,200}?)".join(re.escape(part) for part in _HOLE.split(text)) + r"(?!\w)")
+    """What a library text looks like once its placeholders are filled; a title may end like the text goes on."""
+    return re.compile("([^\n]{1,200})".join(re.escape(part) for part in _HOLE.split(text)) + r"(?!\w)")
 
 
 def _blanked(text: str, found: re.Match[str]) -> str:

@@ -169,4 +169,5 @@ def _worth(material: Material, strategy: LibraryStrategy, place: int) -> tuple[s
     fact, lo, hi = found
     words = {"share": voice.percent(abs(value(fact))), "lo": voice.percent(lo), "hi": voice.percent(hi)}
     words |= {"posts": voice.number(fact.sample or 0), "cite": cite(fact)}
-    return voice.vary("measured_up" if value(fact) >= 0 else "measured_down", place, **words), (fact.id,)
+    known, way = "unproven" if lo < 0 < hi else "measured", "up" if value(fact) >= 0 else "down"
+    return voice.vary(f"{known}_{way}", place, **words), (fact.id,)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serving.strategies.checking.passages import TrustedTexts
 from serving.strategies.grounding import check
 from serving.strategies.locales import shipped
 from serving.strategies.schemas import Check, Evidence, Strategy
@@ -244,3 +245,10 @@ def test_what_a_model_writes_cites_something_in_every_sentence() -> None:
     assert check(vague, evidence, KNOWN).is_grounded
     assert not check(vague.model_copy(update={"writer": "vertex"}), evidence, KNOWN).is_grounded
     assert check(strategy.model_copy(update={"writer": "vertex"}), evidence, KNOWN).is_grounded
+
+
+def test_what_the_library_wrote_is_blanked_around_a_title_and_not_inside_it() -> None:
+    texts = TrustedTexts(("Film one simple scene to the strongest line of {sound}.",))
+    said = "Film one simple scene to the strongest line of “Banana (feat. Shaggy) [Remix]” [T8]."
+    assert texts.masked(said).strip() == "“Banana (feat. Shaggy) [Remix]” [T8]"
+    assert len(texts.masked(said)) == len(said)
