@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
+
+SECONDS_A_LINE: Final = 10.0
 
 
 def say(text: str) -> None:
@@ -52,7 +55,7 @@ def write_parquet(table: Any, out: Path) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal's stderr, told what is done and the share of it; silent where nobody watches."""
+    """A bar on a terminal's stderr, told what is done and the share of it; elsewhere a line there now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -63,6 +66,22 @@ def progress(title: str) -> Iterator[Callable[[str, float], None]]:
         TimeElapsedColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _lines(title)
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0, title=title)
         yield lambda text, share: bar.update(task, description=text, completed=share)
+
+
+def _lines(title: str) -> Callable[[str, float], None]:
+    """Tells how far something is in lines, none before it has lasted for a while."""
+    told_at = time.monotonic()
+
+    def tell(text: str, share: float) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= SECONDS_A_LINE:
+            told_at = time.monotonic()
+            note(f"{title}: {text} ({share:.0%})")
+
+    return tell

@@ -35,6 +35,7 @@ class StreamSettings(Section):
     """`stream.yaml`: how the consumer of events keeps features, the lake and the market current."""
 
     clock: Literal["data", "wall"]
+    stride_days: float = Field(gt=0)
     batch_events: int = Field(gt=0)
     flush_seconds: float = Field(gt=0)
     push_seconds: float = Field(gt=0)

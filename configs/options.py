@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,23 @@ AsOf = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and nothing else, to stdout.")]
-Out = Annotated[Path, typer.Option("--out", help="Parquet file to write.")]
-TrendType = Annotated[str, typer.Option("--type", help="hashtag, sound or creator.")]
+
+
+def _parquet(out: Path) -> Path:
+    """Refuse a place that a long job could not write to in the end.
+
+    Raises:
+        typer.BadParameter: it is no Parquet file's name, or its folder cannot be made.
+    """
+    if out.suffix not in ("", ".parquet", ".pq"):
+        raise typer.BadParameter(f"{out} would hold Parquet: name a .parquet file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"the folder of {out} cannot be made: {error.strerror}") from error
+    return out
+
+
+Out = Annotated[Path, typer.Option("--out", help="Parquet file to write.", callback=_parquet)]
+TrendType = Annotated[Literal["hashtag", "sound", "creator"], typer.Option("--type", help="Of which trends.")]
 Horizon = Annotated[int, typer.Option(min=1, max=60, help="Days ahead.")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final
 
 from configs import Settings
 from features.creators import creator_features, creator_histories
@@ -25,19 +27,26 @@ def known_by(lake: Lake, as_of: datetime, settings: Settings) -> History:
     )
 
 
+STRAYS: Final = 3
+SILENCE: Final = timedelta(days=30)
+"""After so long without a post no trend lives."""
+
+
 def latest_instant(lake: Lake) -> datetime:
     """The default of every `--as-of`: when the latest post was created.
 
     Counts of a back-fill are often learned long after its last post; a week without posts would look like the end of
-    every trend.
+    every trend. So would a few stray posts so long after all others that no trend lives any more: they do not count.
 
     Raises:
         EmptyLake: no post has been ingested.
     """
-    latest: datetime | None = lake.connect().sql("SELECT max(create_time) FROM posts").fetchall()[0][0]
-    if latest is None:
+    rows = lake.connect().execute("SELECT create_time FROM posts ORDER BY create_time DESC LIMIT ?", [STRAYS + 1])
+    latest: list[datetime] = [row[0].astimezone(UTC) for row in rows.fetchall()]
+    if not latest:
         raise EmptyLake("the lake has no posts: ingest metrics first, e.g. «harmonic ingest PATH», or «harmonic up»")
-    return latest.astimezone(UTC)
+    after_silence = [before for after, before in pairwise(latest) if after - before > SILENCE]
+    return after_silence[-1] if len(latest) > STRAYS and after_silence else latest[0]
 
 
 def write_features(history: History, features: FeatureRepository, settings: Settings) -> dict[str, int]:

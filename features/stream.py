@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -208,13 +208,18 @@ class Consumer:
         self._untold = []
 
     def _advance(self, videos: pa.Table | None) -> None:
-        """Let time pass: as it does, or up to the latest post that is no prophecy."""
+        """Let time pass: as it does, or up to the latest post that is no prophecy, by no more than a stride at once.
+
+        One post that is months later than all others would otherwise leave a market in which nothing lives.
+        """
         now = self._clock()
         if self._settings.stream.clock == "wall":
             self.rolling.advance(now)
         elif videos is not None:
             past = [created for created in videos["create_time"].to_pylist() if created <= now]
-            self.rolling.advance(max(past, default=self.rolling.now))
+            stride = timedelta(days=self._settings.stream.stride_days)
+            furthest = now if self.rolling.is_empty else self.rolling.now + stride
+            self.rolling.advance(min(max(past, default=self.rolling.now), furthest))
 
     def _tell(self, touched: Touched, shard: int) -> None:
         """Bring everybody's view of the trends that were touched up to date; creators follow with `settle`."""

@@ -25,6 +25,7 @@ def _side(name: str) -> int:
 
 
 _ROLES: Final = np.array([(_side(name), _PHRASE_OF.get(name, -1)) for name in FEATURES])
+_IMPERSONAL: Final = np.array([(side, -1 if at >= 0 and PHRASES[at].personal else at) for side, at in _ROLES.tolist()])
 _READS: Final = np.array([FEATURES.index(phrase.reads) for phrase in PHRASES])
 _BOUNDS: Final = np.array([(phrase.above, phrase.below) for phrase in PHRASES])
 
@@ -87,7 +88,13 @@ class Explained(NamedTuple):
 
 
 def explained(
-    features: Floats, contributions: Floats, raw: Floats, calibration: Calibration, terms: Floats, most: int
+    features: Floats,
+    contributions: Floats,
+    raw: Floats,
+    calibration: Calibration,
+    terms: Floats,
+    most: int,
+    stranger: bool = False,
 ) -> Explained:
     """What is told of each row.
 
@@ -97,11 +104,13 @@ def explained(
         calibration: of the ranker.
         terms: of the creator, see `Calibration.probability`, shape (t,).
         most: how many reasons a row at the most.
+        stranger: nothing is known of what the creator did.
     """
     from models.compiled.reason_kernels import tell
 
     sigmoid = np.array([calibration.slope, float(terms @ calibration.pace) + calibration.intercept])
-    return Explained(*tell(features, contributions, _ROLES, _READS, _BOUNDS, sigmoid, raw, most))
+    roles = _IMPERSONAL if stranger else _ROLES
+    return Explained(*tell(features, contributions, roles, _READS, _BOUNDS, sigmoid, raw, most))
 
 
 def reasons(told: Explained) -> list[list[str]]:

@@ -17,6 +17,7 @@ class Phrase:
         above: the sentence is true of numbers above this …
         below: … and below this; of an unknown number it never is.
         features: whose contributions speak for it.
+        personal: it speaks of what the creator did, and is not told to whom nothing is known of.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Phrase:
     features: tuple[str, ...]
     above: float = -math.inf
     below: float = math.inf
+    personal: bool = False
 
     @property
     def tells_number(self) -> bool:
@@ -44,8 +46,8 @@ def _above(reads: str, least: float, text: str, *features: str) -> Phrase:
 
 
 def _proposed(reads: str, text: str, *features: str) -> Phrase:
-    """A generator's score is more than a tenth of its best."""
-    return _above(reads, math.log(0.1), text, *features)
+    """A generator that knows the creator has a score of more than a tenth of its best."""
+    return Phrase(text, reads, features or (reads,), above=math.log(0.1), personal=True)
 
 
 PHRASES: Final = (
@@ -59,7 +61,7 @@ PHRASES: Final = (
     _proposed("same_post", "it is used in one post with trends you use"),
     _proposed("captions", "creators whose captions read like yours use it"),
     _proposed("cluster_trends", "it is being taken up among creators with your taste"),
-    _proposed("region_trends", "it is being taken up in your region"),
+    _above("region_trends", math.log(0.1), "it is being taken up in your region"),
     _proposed("text", "its name is close to hashtags you use"),
     _above("region_share", 0.2, "{x:.0%} of its posts come from your region", "region_share", "region_match"),
     _many(
@@ -88,6 +90,6 @@ PHRASES: Final = (
         *("forecast_growth_7d", "forecast_growth_3d", "forecast_growth_1d"),
     ),
     _above("median_lift", 0.1, "posts with it do better than their creators' usual ones"),
-    _above("sound_habit", 0, "you often post with named sounds"),
+    Phrase("you often post with named sounds", "sound_habit", ("sound_habit",), above=0, personal=True),
     Phrase("it is only {x:.0f} days old", "age_days", ("age_days",), below=14),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import cached_property
 
@@ -18,6 +17,7 @@ from serving.errors import StatesUnavailable
 from serving.hot import CREATORS
 from serving.intake import Intake
 from serving.live import LiveMarket
+from serving.process import memory
 from serving.snapshot import TrendSnapshot
 from serving.strategies.assemble import strategist
 from serving.strategies.library import library
@@ -44,8 +44,7 @@ class Application:
         holder = self.operations.holder
         self._live.follow(lambda: holder.get().snapshot, holder.patch)
         self._strategist.prepare()
-        gc.collect()
-        gc.freeze()  # what lives as long as the process is not looked through again
+        memory.settle()
 
     @property
     def is_ready(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -179,6 +180,7 @@ class _Run:
 
 def _begin_aside(parent: int) -> None:
     """In a process beside the consumer: behind whatever answers requests, and not without its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells the whole group; the parent sees to its end
     os.nice(10)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 

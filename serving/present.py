@@ -45,7 +45,9 @@ def items(scored: Scored, creator: Creator, pipeline: Pipeline, most_reasons: in
     leaves = pipeline.prepared.leaves(creator, rows, scored.cross)
     contributions = model.explainer.contributions(features, scored.usual, leaves)
     calibration, terms = model.ranker.calibration, creator_terms(creator)
-    numbers, phrases, values = explained(features, contributions, scored.raw, calibration, terms, most_reasons)
+    stranger = creator.words_of(pipeline.snapshot.market).blank
+    told_of = explained(features, contributions, scored.raw, calibration, terms, most_reasons, stranger)
+    numbers, phrases, values = told_of
     texts, dates = pipeline.texts.of(rows.tolist()), pipeline.texts.dates
     told = zip(texts, _triples(numbers), phrases.tolist(), values.tolist(), strict=True)
     made = [text.item(dates, rank, *three, here, xs) for rank, (text, three, here, xs) in enumerate(told, 1)]

@@ -31,6 +31,7 @@ class Cloud:
             with a status, or `missing` for one that never comes.
         running: how often a job is looked at before it ends.
         ends: as what.
+        is_ended: whether the last line of its output ends in a line break.
         answer: the model's, for a mode and a request.
     """
 
@@ -38,6 +39,7 @@ class Cloud:
     modes: tuple[str, ...] = ("good",)
     running: int = 2
     ends: str = "JOB_STATE_SUCCEEDED"
+    is_ended: bool = True
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     jobs: dict[str, Body] = field(default_factory=dict)
     looks: Counter[str] = field(default_factory=Counter)
@@ -85,7 +87,8 @@ class Cloud:
         random.Random(7).shuffle(lines)
         folder = f"{job['outputConfig']['gcsDestination']['outputUriPrefix']}/prediction-model-1"
         bucket, _, prefix = folder.removeprefix("gs://").partition("/")
-        self.files[bucket, f"{prefix}/predictions.jsonl"] = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        output = "\n".join(map(json.dumps, lines)) + "\n" * self.is_ended
+        self.files[bucket, f"{prefix}/predictions.jsonl"] = output.encode()
         job["outputInfo"] = {"gcsOutputDirectory": folder}
 
     def _line(self, mode: str, body: Body) -> Body | None:

@@ -132,7 +132,8 @@ def judge_strategies(
     rankings: dict[str, Ranking] = {"ranker": ranker.rank_panel, RULE: the_rule().rank_panel, **plain_rankings()}
     if served is not None:
         rankings[SERVED] = served.rank_panel
-    wanting = [asked.wanting() for asked in tested]
+    tested = [asked for asked in tested if len(asked.table)]
+    wanting = [some for asked in tested if len((some := asked.wanting()).table)]
     creators = np.concatenate([asked.creators for asked in wanting])
     found = {
         name: np.concatenate([graded_ndcg(ranking(asked.table), asked.table) for asked in wanting])

@@ -91,14 +91,14 @@ def asked_at(
     there, rows = rows >= 0, rows[rows >= 0]
     some = frame.iloc[rows]
     regions = some["region"].to_numpy(object).astype(str)
-    weekdays = np.stack(some["weekday_profile"].tolist())
+    weekdays = np.reshape(some["weekday_profile"].tolist(), (len(rows), 7))
     own = own_conditions(
         lambda name: some[name].to_numpy(float),
         np.ones(len(rows)),
         (regions != "").astype(float),
         weekdays[:, 5:].sum(axis=1),
     )
-    tastes = np.stack(some["creator_taste"].tolist())
+    tastes = np.reshape(some["creator_taste"].tolist(), (len(rows), practice.centres.shape[1]))
     columns = practice.columns(rows, tastes, some["followers"].to_numpy(float), regions)
     inputs = inputs_of(kinds, measure(posts), {}, own, {}, columns)
     allowed = np.stack([np.broadcast_to(applies(kind, own), len(rows)) for kind in kinds], axis=1)

@@ -86,6 +86,8 @@ class Proposers:
         sparse = [(at, _positive(g.matrix)) for at, g in enumerate(fitted) if isinstance(g, ItemToItem)]
         (latent,) = (g for g in fitted if isinstance(g, Latent))
         (clustered,) = (g for g in fitted if isinstance(g, Clustered))
+        if latent.words.shape[1] != clustered.words.shape[1]:
+            raise ValueError("trends and clusters must lie in spaces of one dimension: the loops check no bounds")
         everybody = np.stack([market.for_everybody[name] for name in OF_HISTORY])
         return cls(
             recommendable=frozen(market.recommendable),

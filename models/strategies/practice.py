@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -188,13 +189,13 @@ class Practice:
 
     @classmethod
     def load(cls, path: Path) -> Practice | None:
-        """The inverse of `publish`; None where there is none, or it is of other ways."""
+        """The inverse of `publish`; None where there is none, it cannot be read, or it is of other ways."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays: Mapping[str, Any] = {name: stored[name] for name in stored.files}
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError, EOFError, BadZipFile):
             return None
-        if tuple(arrays["ways"].tolist()) != WAYS or set(arrays) != {*cls.__dataclass_fields__, "ways"}:
+        if set(arrays) != {*cls.__dataclass_fields__, "ways"} or tuple(arrays["ways"].tolist()) != WAYS:
             return None
         return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
 

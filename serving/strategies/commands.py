@@ -31,7 +31,7 @@ class _CreatorFirst(TyperGroup):
 strategy = typer.Typer(
     cls=_CreatorFirst,
     help="A written strategy in which every claim can be checked, and whether one worked. "
-    "`harmonic strategy CREATOR` writes one.",
+    "`harmonic strategy CREATOR` writes one; its options (`--locale vi`, `--goal followers`, …) are those of `write`.",
     no_args_is_help=True,
 )
 
@@ -60,6 +60,7 @@ def strategy_write(
     from rich.console import Console
 
     from serving.strategies.assemble import planner, strategist
+    from serving.strategies.locales import code_of, shipped
     from serving.strategies.many import one_strategy
     from serving.strategies.schemas import StrategyRequest
     from serving.strategies.show import show_strategy
@@ -77,6 +78,8 @@ def strategy_write(
     with progress("Writing") as tell:
         writes = strategist(settings, planner(settings))
         written, evidence = one_strategy(writes, request, datetime.now(UTC), tell)
+    if code_of(locale) is None:
+        note(f"there is no language «{locale}»: this is in {written.locale} (there are {', '.join(shipped())})")
     if as_json:
         print_json(written.model_dump(mode="json"))
         return
@@ -136,7 +139,7 @@ def strategies(
     requests = [StrategyRequest(creator_id=name, goal=goal, locale=locale) for name in names]
     with progress("Writing") as tell:
         writes = strategist(settings, planner(settings))
-        done = strategies_of_many(writes, requests, datetime.now(UTC), out, tell)
+        done = strategies_of_many(writes, requests, lambda: datetime.now(UTC), out, tell)
     fallbacks = ", ".join(f"{count} {reason}" for reason, count in done["fallbacks"].items()) or "none"
     said = f"{done['vertex']:,} by the model and proven, {done['deterministic']:,} by the deterministic writer"
     print_json(done) if as_json else say(f"{out}: {said} (why: {fallbacks}); {done['usd']:.4f} USD")

@@ -47,6 +47,7 @@ def _structure(strategy: Strategy, evidence: Evidence) -> Iterator[str]:
         yield f"creator_id: «{strategy.creator_id}»: the evidence is of another creator"
     if strategy.as_of != evidence.as_of:
         yield f"as_of: «{strategy.as_of}»: the evidence is of another time"
+    yield from (f"{name}: says nothing" for name in ("summary", "why_now") if not getattr(strategy, name).strip())
     items = {item.id: item for item in evidence.items}
     facts = {fact.id: fact for fact in evidence.facts}
     for number, play in enumerate(strategy.plays, start=1):
@@ -58,6 +59,9 @@ def _structure(strategy: Strategy, evidence: Evidence) -> Iterator[str]:
 def _play(play: Play, items: Mapping[str, RankedItem], facts: Mapping[str, Fact], evidence: Evidence) -> Iterator[str]:
     if play.strategy not in evidence.strategies:
         yield f"«{play.strategy}»: no applicable strategy"
+    yield from (f"{name}: says nothing" for name in ("title", "hook", "window") if not getattr(play, name).strip())
+    if not any(step.strip() for step in play.steps):
+        yield "steps: say nothing"
     yield from (f"«{name}»: no such item" for name in play.items if name not in items)
     yield from (f"«{name}»: no such fact" for name in play.facts if name not in facts)
     used = [(play.sound, "sound")] if play.sound else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ from serving.strategies.answers import WrittenStrategy
 from serving.strategies.drafting.batch import StrategyBatch, Tell
 from serving.strategies.schemas import Evidence, StrategyRequest
 from serving.strategies.strategist import Strategist
+
+Clock = Callable[[], datetime]
 
 AT_ONCE: Final = 500
 COLUMNS: Final = (
@@ -33,13 +35,14 @@ class UnknownFormat(ServingError):
 
 
 def strategies_of_many(
-    strategist: Strategist, requests: Sequence[StrategyRequest], now: datetime, path: Path, tell: Tell
+    strategist: Strategist, requests: Sequence[StrategyRequest], clock: Clock, path: Path, tell: Tell
 ) -> dict[str, Any]:
     """Write a strategy for each request, in their order; the file is there when it is whole.
 
     A job of Vertex AI that was left is taken up again by the same requests for the same file.
 
     Args:
+        clock: the present instant, UTC: asked once when the evidence is gathered, and when a job's answers are there.
         path: `.jsonl` or `.parquet`.
         tell: how far it is, and the share.
 
@@ -51,7 +54,7 @@ def strategies_of_many(
         AnotherOrder, JobWaits, VertexFault: see `StrategyBatch.finish`.
         NotReady: nothing serves.
     """
-    return asyncio.run(_all(strategist, requests, now, path, tell))
+    return asyncio.run(_all(strategist, requests, clock, path, tell))
 
 
 def one_strategy(
@@ -80,13 +83,13 @@ def one_strategy(
 
 
 async def _all(
-    strategist: Strategist, requests: Sequence[StrategyRequest], now: datetime, path: Path, tell: Tell
+    strategist: Strategist, requests: Sequence[StrategyRequest], clock: Clock, path: Path, tell: Tell
 ) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     usd = 0.0
     try:
         with _File(path) as file:
-            async with aclosing(_answers(strategist, requests, now, path, tell)) as answers:
+            async with aclosing(_answers(strategist, requests, clock, path, tell)) as answers:
                 async for answer in answers:
                     file.add(answer)
                     counts.update([answer.writer, f"why: {answer.fallback}" if answer.fallback else "proven"])
@@ -101,9 +104,9 @@ async def _all(
 
 
 async def _answers(
-    strategist: Strategist, requests: Sequence[StrategyRequest], now: datetime, path: Path, tell: Tell
+    strategist: Strategist, requests: Sequence[StrategyRequest], clock: Clock, path: Path, tell: Tell
 ) -> AsyncGenerator[WrittenStrategy, None]:
-    vertex = strategist.vertex
+    vertex, now = strategist.vertex, clock()
     if vertex is None or vertex.settings.batch.folder is None:
         at_once = vertex.settings.batch.counts_at_once if vertex else 1
         for place in range(0, len(requests), at_once):
@@ -113,7 +116,7 @@ async def _answers(
         return
     batch = StrategyBatch(strategist, vertex, _job_folder(path))
     await batch.finish(requests, now, tell)
-    async for answer in batch.answers():
+    async for answer in batch.answers(clock()):
         yield answer
 
 

@@ -85,9 +85,15 @@ class Strategist:
             async for event in events:
                 yield await self.handed_over(commission, event.composed) if event.composed else event
 
-    async def handed_over(self, commission: Commission, composed: Composed) -> WrittenStrategy:
-        """What the caller is told of it; kept for the same question, and for what becomes of it."""
-        await self._keep(commission, composed)
+    async def handed_over(
+        self, commission: Commission, composed: Composed, now: datetime | None = None
+    ) -> WrittenStrategy:
+        """What the caller is told of it; kept for the same question, and for what becomes of it.
+
+        Args:
+            now: when it is answered, where that is long after it was asked.
+        """
+        await self._keep(commission, composed, now or commission.now)
         return self._noted(commission, composed)
 
     async def aclose(self) -> None:
@@ -97,14 +103,14 @@ class Strategist:
         if self.vertex:
             await self.vertex.aclose()
 
-    async def _keep(self, commission: Commission, composed: Composed) -> None:
+    async def _keep(self, commission: Commission, composed: Composed, now: datetime) -> None:
         """Write down what is given, so that posts after it can be held against it."""
         if self.outcomes is None:
             return
         strategy, versions = composed.strategy, self.planner.versions(commission.request.creator_id)
         if self.vertex and strategy.writer == "vertex":
             versions |= {"model": self.vertex.settings.model, "prompt": PROMPT_VERSION}
-        await self.outcomes.keep(given(strategy, commission.evidence, commission.now, commission.tenant, versions))
+        await self.outcomes.keep(given(strategy, commission.evidence, now, commission.tenant, versions))
 
     def _noted(self, commission: Commission, composed: Composed) -> WrittenStrategy:
         """The answer, kept at hand under what it follows from."""

@@ -152,7 +152,10 @@ class Vertex:
         from google.genai import types
 
         client = await self.connected()
-        config = types.CountTokensConfig(system_instruction=prompt.system, http_options=_patience(left))
+        shape = types.GenerationConfig(response_mime_type="application/json", response_json_schema=response_schema())
+        config = types.CountTokensConfig(
+            system_instruction=prompt.system, generation_config=shape, http_options=_patience(left)
+        )
         counted = await client.aio.models.count_tokens(model=self.settings.model, contents=prompt.text, config=config)
         if not counted.total_tokens or counted.total_tokens < 0:
             raise VertexFault("down", "the server did not count tokens")

@@ -89,9 +89,9 @@ def strategy_id_of(evidence: Evidence, locale: str = ENGLISH) -> str:
 
 def _summary(material: Material, plays: Sequence[Play]) -> Told:
     voice = material.voice
-    best = next((play for play in plays if play.effort == "low"), plays[0])
     text = [voice.say("summary_plays", plays=voice.joined([f"«{play.title}»" for play in plays]))]
-    text.append(voice.say("summary_first", play=best.title))
+    if easy := [play for play in plays if play.effort == "low"]:
+        text.append(voice.say("summary_first", play=easy[0].title))
     usual, facts = _usual(material)
     return " ".join([*text, usual] if usual else text), facts
 
@@ -163,7 +163,8 @@ def _artist(material: Material) -> Told:
     for fact in material.evidence.facts:
         if fact.name == "burst_week" and isinstance(fact.value, date):
             name = fact.subject.removeprefix("artist:")
-            text = material.voice.say("artist", name=name, date=material.voice.day(fact.value), cite=cite(fact))
+            phrase = "artist" if material.knows_creator else "artist_any"
+            text = material.voice.say(phrase, name=name, date=material.voice.day(fact.value), cite=cite(fact))
             return text, {fact.id}
     return "", set()
 

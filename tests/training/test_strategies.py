@@ -31,7 +31,7 @@ from training.strategies import (
     strategy_registry,
     train_strategies,
 )
-from training.strategy_tables import Asked, Hindsight, asked_at
+from training.strategy_tables import Asked, Hindsight, TakenUp, asked_at
 
 KINDS = [kind for kind in read_kinds() if kind.evidence in WAYS]
 
@@ -116,6 +116,16 @@ def test_what_is_promoted_is_released_and_nothing_else(outcome: StrategyOutcome,
     release = released(home.released_strategy_models, CHAMPION)
     assert (release is not None) == outcome.verdict.promoted
     assert release is None or load_checked(release.folder, STRATEGIES).schema == STRATEGIES
+
+
+def test_cutoffs_with_nobody_to_ask_or_nothing_wanted_change_no_judgement(home: configs.Settings) -> None:
+    lake, some = Lake(home.home / "lake"), asked(home, 21)
+    nobody = TakenUp(latest_instant(lake) - timedelta(days=21), some.creators[:0], np.zeros((0, len(WAYS)), np.int8))
+    empty = asked_at(lake, nobody, KINDS, 14, 1.0, home)
+    assert len(empty.table) == 0
+    content = some.of(np.asarray((some.table.grades == 0).all(axis=1)))
+    judged = judge_strategies(the_rule(), [empty, some, content], home)
+    assert judged.means == judge_strategies(the_rule(), [some], home).means
 
 
 def test_the_rule_ranks_as_itself_beside_a_ranker_with_its_weights(home: configs.Settings) -> None:

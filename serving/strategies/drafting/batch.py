@@ -111,13 +111,17 @@ class StrategyBatch:
         if not (self._folder / "output").exists():
             await self._collect(await self._ended(await self._submitted(name, tell), tell))
 
-    async def answers(self) -> AsyncGenerator[WrittenStrategy, None]:
-        """The strategies in the order of the requests: the model's where proven, else the deterministic writer's."""
+    async def answers(self, now: datetime) -> AsyncGenerator[WrittenStrategy, None]:
+        """The strategies in the order of the requests: the model's where proven, else the deterministic writer's.
+
+        Args:
+            now: when they are answered, UTC: posts before that cannot have followed them.
+        """
         places = dict(self._answered())
         for question in self._questions():
             place = places.get(question.digest)
             composed = self._composed(question, _response(*place) if place else None)
-            yield await self._strategist.handed_over(question.commission, composed)
+            yield await self._strategist.handed_over(question.commission, composed, now)
 
     def _opened(self, requests: Sequence[StrategyRequest], now: datetime) -> str:
         """The order's name, by which its job is found again."""
@@ -259,7 +263,7 @@ class StrategyBatch:
         """Digest of a prompt, and where what came of it begins."""
         for path in sorted((self._folder / "output").glob("*.jsonl")):
             at = 0
-            for line in _lines(path):
+            for line in _lines(path, and_rest=True):  # it came whole, whether or not it ends its last line
                 try:
                     text = orjson.loads(line)["request"]["contents"][0]["parts"][0]["text"]
                     yield digest(text), (path, at)
@@ -279,13 +283,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """The whole lines of a file that may not be there."""
+def _lines(path: Path, and_rest: bool = False) -> Iterator[bytes]:
+    """The whole lines of a file that may not be there, and what follows the last of them where it is wanted."""
     if not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
+            if and_rest or line.endswith(b"\n"):
                 yield line
 
 

@@ -49,12 +49,13 @@ class CircuitBreaker:
         self._open_until = self._probing_until = 0.0
 
     def failed(self, retry_after: float | None = None) -> None:
-        """The server failed; where it says for how long, no call goes out before that."""
+        """The server failed; where it says for how long, no call goes out before that, or the longest of our own."""
         self._failed += 1
         self._probing_until = 0.0
         now = self._clock()
         if retry_after is not None:
-            self._open_until = max(self._open_until, now + retry_after)
+            longest = self._seconds * 2**MOST_DOUBLINGS
+            self._open_until = max(self._open_until, now + min(retry_after, longest))
         if self._failed >= self._most:
             self._open_until = max(self._open_until, now + self._seconds * 2 ** min(self._probes, MOST_DOUBLINGS))
             self._probes += 1

@@ -27,12 +27,16 @@ class SharedFile:
         Raises:
             sqlite3.Error: the file cannot be used.
         """
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._made = False
+        try:
+            if not self._path.exists():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._made = False
+        except OSError as error:
+            raise sqlite3.OperationalError(f"its folder cannot be used: {error.strerror}") from error
         with closing(sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)) as connection:
             if not self._made:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(self._tables)
+                self._path.chmod(0o600)  # it tells of creators, or of money
                 self._made = True
             yield connection

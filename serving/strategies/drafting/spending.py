@@ -60,9 +60,9 @@ class SpendingLedger:
             return made.lastrowid
 
     def settle(self, call: int, usd: float, input_tokens: int, output_tokens: int) -> None:
-        """Replace a reservation by what the call has cost: never more than was set aside."""
+        """Replace a reservation by what the call has cost, even where that is more than was set aside."""
         row = (micro_of(usd), input_tokens, output_tokens, call)
-        query = "UPDATE call SET micro_usd = min(micro_usd, ?), input_tokens = ?, output_tokens = ?, settled = 1"
+        query = "UPDATE call SET micro_usd = ?, input_tokens = ?, output_tokens = ?, settled = 1"
         with self._file.open() as connection:
             connection.execute(f"{query} WHERE id = ?", row)
 
@@ -127,7 +127,9 @@ class Account:
             except sqlite3.Error as error:
                 log.error("a call could not be settled, and counts in full: %s", error)
                 return
-            self._charged[call] = min(self._charged[call], micro_of(usd))
+            if (over := micro_of(usd) - self._charged[call]) > 0:
+                log.warning("a call has cost %.6f USD more than was set aside for it", over / MICRO)
+            self._charged[call] = micro_of(usd)
             self._tokens = self._tokens[0] + input_tokens, self._tokens[1] + output_tokens
 
     @property

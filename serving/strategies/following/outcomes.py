@@ -10,11 +10,11 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from features.errors import LogUnavailable
+from features.errors import FeatureError, LogUnavailable
 from features.eventlog.log import EventLog
 from features.events import Feedback
 from features.evidence.lifts import Measure
-from serving.errors import UnknownStrategy
+from serving.errors import OutcomesUnavailable, UnknownStrategy
 from serving.strategies.following.given import Given
 from serving.strategies.following.posts import measured, outcome_of, read_posts
 from serving.strategies.following.stores import GivenBook, GivenStore
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 KEPT: Final = 256
 """Outcomes that a process remembers, as long as the lake does not change."""
 EVENTS_AT_ONCE: Final = 500
+RETRY_SECONDS: Final = 5
 
 
 class Outcomes:
@@ -74,12 +75,16 @@ class Outcomes:
         return outcome
 
     def _found(self, one: Given) -> tuple[Outcome, list[Feedback]]:
-        lake = self._lake()
-        key = one.strategy_id, lake.fingerprint()
-        if (known := self._known.get(key)) is not None:
-            return known, []
-        as_of = lake.latest_at() or one.starts_at
-        outcome, events = outcome_of(one, read_posts(lake, [one], as_of).get(one.creator_id), as_of)
+        try:
+            lake = self._lake()
+            key = one.strategy_id, lake.fingerprint()
+            if (known := self._known.get(key)) is not None:
+                return known, []
+            as_of = lake.latest_at() or one.starts_at
+            posts = read_posts(lake, [one], as_of).get(one.creator_id)
+        except FeatureError as error:
+            raise OutcomesUnavailable(f"the lake cannot be read now: {error}", RETRY_SECONDS) from error
+        outcome, events = outcome_of(one, posts, as_of)
         self._known[key] = outcome
         while len(self._known) > KEPT:
             self._known.popitem(last=False)

@@ -38,6 +38,13 @@ class Material:
         found = self.fact(subject, name)
         return None if found is None or found.lo is None or found.hi is None else (found, found.lo, found.hi)
 
+    @property
+    def knows_creator(self) -> bool:
+        """Whether anything is known of what the creator posted."""
+        return any(
+            fact.name.endswith(("_usual", "_start")) for fact in self.evidence.facts if fact.subject == "creator"
+        )
+
     def strategy(self, name: str) -> LibraryStrategy:
         """One strategy of the library in the language of the voice."""
         return self.voice.locale.told(self.library[name])

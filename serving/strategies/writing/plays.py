@@ -52,6 +52,9 @@ PREFERRED_TITLES: Final[Mapping[str, re.Pattern[str]]] = {
     "sped-up-release": re.compile(r"sped|speed|slowed|reverb|remix|nightcore|mashup|version", re.I),
     "live-to-clip": re.compile(r"\blive\b|acoustic|unplugged|session", re.I),
 }
+LEAST_PROVEN: Final = 0.0005
+"""An interval that ends nearer to 0 is told as one that ends there."""
+
 METRICS: Final = ("view_count", "like_count", "comment_count")
 """What a post is judged by, the first that is known."""
 
@@ -169,5 +172,6 @@ def _worth(material: Material, strategy: LibraryStrategy, place: int) -> tuple[s
     fact, lo, hi = found
     words = {"share": voice.percent(abs(value(fact))), "lo": voice.percent(lo), "hi": voice.percent(hi)}
     words |= {"posts": voice.number(fact.sample or 0), "cite": cite(fact)}
-    known, way = "unproven" if lo < 0 < hi else "measured", "up" if value(fact) >= 0 else "down"
+    is_proven = lo >= LEAST_PROVEN or hi <= -LEAST_PROVEN
+    known, way = "measured" if is_proven else "unproven", "up" if value(fact) >= 0 else "down"
     return voice.vary(f"{known}_{way}", place, **words), (fact.id,)

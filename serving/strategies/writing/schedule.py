@@ -52,5 +52,6 @@ def _hour(material: Material, play: Play) -> str:
     for number in (1, 2):
         start = material.fact("creator", f"window_{number}_start")
         if start is not None and start.id in play.facts:
-            return material.voice.say("calendar_at", start=clock(value(start)))
+            zone = "" if material.evidence.utc_offset_hours else f" {material.voice.say('zone_utc')}"
+            return material.voice.say("calendar_at", start=clock(value(start)) + zone)
     return ""

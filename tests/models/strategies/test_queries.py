@@ -117,6 +117,12 @@ def test_who_posts_how_is_kept_as_it_was_known(world_home: Path, tmp_path: Path,
     assert Practice.load(tmp_path / "absent.npz") is None
 
 
+@pytest.mark.parametrize("body", [b"", b"PK\x03\x04 half a file", b"no arrays"])
+def test_who_posts_how_is_unknown_where_the_file_cannot_be_read(body: bytes, tmp_path: Path) -> None:
+    (tmp_path / "practice.npz").write_bytes(body)
+    assert Practice.load(tmp_path / "practice.npz") is None
+
+
 def test_a_creator_nobody_knows_is_told_of_as_everybody(practice: Practice) -> None:
     columns = columns_of(practice, "nobody", str(practice.creators[0]))
     own = [COLUMNS.index(name) for name in ("own", "own_28d", "taste_peers", "region_peers")]

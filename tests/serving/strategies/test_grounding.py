@@ -39,6 +39,15 @@ def summed_up(text: str, /, *, told_in: str = "en", **facts: Any) -> Check:
     return check(strategy.model_copy(update={"summary": text, "sources": sources, "locale": told_in}), evidence, KNOWN)
 
 
+def test_a_plan_that_says_nothing_is_not_believed() -> None:
+    evidence, strategy = plan()
+    bare = strategy.plays[0].model_copy(update={"title": " ", "hook": "", "window": "", "steps": ("",)})
+    changed = strategy.model_copy(update={"summary": "", "why_now": "\n", "plays": (bare, *strategy.plays[1:])})
+    told = {fault.removesuffix("says nothing") for fault in check(changed, evidence, KNOWN).faults}
+    assert {"summary: ", "why_now: ", "plays[1]: title: ", "plays[1]: hook: ", "plays[1]: window: "} <= told
+    assert "plays[1]: steps: say nothing" in told and check(strategy, evidence, KNOWN).is_grounded
+
+
 def planted(seed: int) -> tuple[Evidence, Strategy, Kind, str]:
     """A strategy with one false number, name or date, and what was planted."""
     rng, evidence = random.Random(seed), grounded.evidence(seed)

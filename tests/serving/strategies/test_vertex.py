@@ -12,7 +12,8 @@ import pytest
 
 from serving.strategies.drafting.author import Composed
 from serving.strategies.drafting.breaker import CircuitBreaker
-from serving.strategies.drafting.spending import SpendingLedger
+from serving.strategies.drafting.faults import retry_after
+from serving.strategies.drafting.spending import Account, SpendingLedger
 from tests import grounded
 from tests.grounded import Teller
 from tests.serving.strategies.vertex_world import NOW, author, commission, composed, draft_of, vertex
@@ -158,13 +159,24 @@ def test_several_processes_share_one_budget(tmp_path: Path) -> None:
     assert SpendingLedger(tmp_path / "ledger.sqlite", 1.0).spent(NOW).usd <= 1.0
 
 
-def test_what_a_call_has_cost_is_never_more_than_was_set_aside(tmp_path: Path) -> None:
+def test_what_a_call_has_cost_counts_in_full_even_beyond_what_was_set_aside(tmp_path: Path) -> None:
     ledger = SpendingLedger(tmp_path / "ledger.sqlite", 1.0)
     call = ledger.reserve(0.1, NOW)
     assert call is not None
     ledger.settle(call, 0.5, 10, 10)
-    assert ledger.spent(NOW).usd == pytest.approx(0.1)
+    assert ledger.spent(NOW).usd == pytest.approx(0.5)
     assert ledger.spent(NOW + timedelta(days=1)).usd == 0
+
+
+def test_a_ledger_without_a_folder_has_no_budget_left(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    account = Account(SpendingLedger(tmp_path / "file" / "ledger.sqlite", 1.0), 1.0, NOW)
+    assert not account.reaches(0.1) and account.reserve(0.1) is None
+
+
+def test_a_server_that_asks_to_wait_for_ever_is_not_believed() -> None:
+    told = ["3", "-1", "inf", "nan", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", None]
+    assert [retry_after(one) for one in told] == [3.0, 0.0, None, None, None, 0.0, None]
 
 
 def test_progress_is_told_while_the_model_writes(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ MODES = (
     "wrong types",
     "empty candidates",
 )
+
+
+def now() -> datetime:
+    return NOW
 
 
 def quiet(_: str, __: float) -> None:
@@ -75,7 +80,7 @@ def test_every_creator_gets_a_proven_strategy_from_one_job(
 ) -> None:
     server.cloud.modes = MODES
     writes, out, steps = strategist(server, planner, tmp_path), tmp_path / "plans.jsonl", []
-    told = strategies_of_many(writes, requests, NOW, out, lambda name, _: steps.append(name))
+    told = strategies_of_many(writes, requests, now, out, lambda name, _: steps.append(name))
     found = rows(out)
     assert [one.creator_id for one in found] == [one.creator_id for one in requests]
     assert all(one.check.is_grounded and one.check.claims > 20 for one in found)
@@ -88,7 +93,7 @@ def test_every_creator_gets_a_proven_strategy_from_one_job(
     assert writes.vertex.ledger.spent(NOW).usd == pytest.approx(told["usd"], abs=1e-4)
     assert {"running", "20 strategies"} <= set(steps)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    again = strategies_of_many(strategist(server, planner, tmp_path), requests[:2], NOW, out, quiet)
+    again = strategies_of_many(strategist(server, planner, tmp_path), requests[:2], now, out, quiet)
     assert (again["vertex"], again["usd"], len(server.cloud.jobs)) == (2, 0.0, 1)
 
 
@@ -99,12 +104,12 @@ def test_a_job_that_was_left_is_taken_up_again_and_paid_once(
     out = tmp_path / "plans.parquet"
     for _ in range(2):
         with pytest.raises(JobWaits, match="takes it up again"):
-            strategies_of_many(strategist(server, planner, tmp_path, wait_hours=1e-4), requests[:5], NOW, out, quiet)
+            strategies_of_many(strategist(server, planner, tmp_path, wait_hours=1e-4), requests[:5], now, out, quiet)
     with pytest.raises(AnotherOrder, match="other creators"):
-        strategies_of_many(strategist(server, planner, tmp_path), requests[:4], NOW, out, quiet)
+        strategies_of_many(strategist(server, planner, tmp_path), requests[:4], now, out, quiet)
     (out.with_name(".plans.parquet.job") / "job.json").unlink()  # killed after the job was made, before it was noted
     server.cloud.running = 0
-    told = strategies_of_many(strategist(server, planner, tmp_path), requests[:5], NOW, out, quiet)
+    told = strategies_of_many(strategist(server, planner, tmp_path), requests[:5], now, out, quiet)
     assert (told["vertex"], len(server.cloud.jobs)) == (5, 1)
     table = pq.read_table(out).to_pylist()
     assert [row["creator_id"] for row in table] == [one.creator_id for one in requests[:5]]
@@ -125,11 +130,11 @@ def test_a_process_that_was_killed_while_it_gathered_goes_on_where_it_was(
             raise Killed
 
     with pytest.raises(Killed):
-        strategies_of_many(strategist(server, planner, tmp_path, counts_at_once=2), requests[:6], NOW, out, dies)
+        strategies_of_many(strategist(server, planner, tmp_path, counts_at_once=2), requests[:6], now, out, dies)
     with (work / "questions.part").open("ab") as file:
         file.write(b'{"half": ')
     counted = server.calls["countTokens"]
-    told = strategies_of_many(strategist(server, planner, tmp_path, counts_at_once=2), requests[:6], NOW, out, quiet)
+    told = strategies_of_many(strategist(server, planner, tmp_path, counts_at_once=2), requests[:6], now, out, quiet)
     assert (told["vertex"], server.calls["countTokens"]) == (6, 6)
     assert 0 < counted < 6
 
@@ -140,16 +145,24 @@ def test_a_job_that_fails_leaves_nobody_without_a_strategy(
 ) -> None:
     server.cloud.ends = ends
     out = tmp_path / "plans.jsonl"
-    told = strategies_of_many(strategist(server, planner, tmp_path), requests[:3], NOW, out, quiet)
+    told = strategies_of_many(strategist(server, planner, tmp_path), requests[:3], now, out, quiet)
     assert (told["deterministic"], told["fallbacks"]) == (3, {reason: 3})
     assert all(one.check.is_grounded for one in rows(out))
+
+
+def test_an_answer_counts_whether_or_not_its_line_is_ended(
+    server: VertexServer, planner: Planner, requests: list[StrategyRequest], tmp_path: Path
+) -> None:
+    server.cloud.is_ended = False
+    told = strategies_of_many(strategist(server, planner, tmp_path), requests[:3], now, tmp_path / "plans.jsonl", quiet)
+    assert told["vertex"] == 3
 
 
 def test_a_job_costs_no_more_than_its_budget(
     server: VertexServer, planner: Planner, requests: list[StrategyRequest], tmp_path: Path
 ) -> None:
     writes = strategist(server, planner, tmp_path, budget_usd=0.2)
-    told = strategies_of_many(writes, requests[:8], NOW, tmp_path / "plans.jsonl", quiet)
+    told = strategies_of_many(writes, requests[:8], now, tmp_path / "plans.jsonl", quiet)
     assert told["fallbacks"] == {"budget": told["deterministic"]} and 0 < told["vertex"] < 8
     assert (
         len(server.cloud.files["plans", next(n for _, n in server.cloud.files if "input" in n)].splitlines())
@@ -161,19 +174,19 @@ def test_without_a_model_or_a_bucket_each_is_written_alone(
     server: VertexServer, planner: Planner, requests: list[StrategyRequest], tmp_path: Path
 ) -> None:
     out = tmp_path / "plans.jsonl"
-    assert strategies_of_many(Strategist(planner), requests[:4], NOW, out, quiet)["deterministic"] == 4
+    assert strategies_of_many(Strategist(planner), requests[:4], now, out, quiet)["deterministic"] == 4
     alone = strategist(server, planner, tmp_path, folder=None)
-    assert strategies_of_many(alone, requests[:4], NOW, out, quiet)["vertex"] == 4
+    assert strategies_of_many(alone, requests[:4], now, out, quiet)["vertex"] == 4
     assert (server.calls["generateContent"], len(server.cloud.jobs)) == (4, 0)
     with pytest.raises(UnknownFormat):
-        strategies_of_many(alone, requests[:1], NOW, tmp_path / "plans.csv", quiet)
+        strategies_of_many(alone, requests[:1], now, tmp_path / "plans.csv", quiet)
 
 
 def test_a_line_of_a_job_asks_for_the_same_as_a_call(
     server: VertexServer, planner: Planner, requests: list[StrategyRequest], tmp_path: Path
 ) -> None:
     writes = strategist(server, planner, tmp_path, folder=None)
-    strategies_of_many(writes, requests[:1], NOW, tmp_path / "plans.jsonl", quiet)
+    strategies_of_many(writes, requests[:1], now, tmp_path / "plans.jsonl", quiet)
     assert writes.vertex is not None
     chosen = writes.vertex.settings
     prompt = writes.author.prompt(writes.commission(requests[0], NOW))
