@@ -77,7 +77,7 @@ def bits(values: Floats) -> bytes:
 def differing(pipeline: Pipeline, training: Moment) -> list[str]:
     """Names of the features of any creator and trend that differ in any bit between training and serving."""
     market, serving = training.market, pipeline.snapshot.market
-    assert market.keys.tolist() == serving.access.keys.tolist()
+    assert market.keys.tolist() == serving.keys.tolist()
     assert sorted(training.creators) == list(pipeline.states.ids())
     names: set[str] = set()
     creators = [training.creators[name] for name in sorted(training.creators)]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 
 class SharedFile:
     """A database below a state folder.
@@ -35,8 +37,16 @@ class SharedFile:
             raise sqlite3.OperationalError(f"its folder cannot be used: {error.strerror}") from error
         with closing(sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)) as connection:
             if not self._made:
+                self._make(connection)
+            yield connection
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """One process at a time: SQLite does not wait for another one that changes the journal's mode."""
+        try:
+            with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=self._busy_seconds):
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(self._tables)
                 self._path.chmod(0o600)  # it tells of creators, or of money
-                self._made = True
-            yield connection
+        except (Timeout, OSError) as error:
+            raise sqlite3.OperationalError(f"it cannot be made: {error}") from error
+        self._made = True
