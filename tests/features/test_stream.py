@@ -19,6 +19,7 @@ from features.eventlog.sqlite import SqliteEventLog
 from features.events import Event, read_event
 from features.history import load_history
 from features.lake import Lake
+from features.materialize import latest_instant
 from features.patches.log import SqlitePatchLog
 from features.stream import Consumer, consumed_path
 from features.trends import trend_features
@@ -102,6 +103,24 @@ def test_an_event_is_in_the_patches_and_in_the_creator_as_a_batch_would_have_it(
     for name in ("cleo", "anna", "dora"):
         assert stage.creators[name]["trend_keys"] == creators.loc[name, "trend_keys"]
         assert stage.creators[name]["days_since_post"] == pytest.approx(creators.loc[name, "days_since_post"], abs=1)
+
+
+def test_one_post_long_after_all_others_moves_time_by_a_stride_and_leaves_the_market_alive(stage: Stage) -> None:
+    consumer = stage.consumer()
+    before = consumer.rolling.now
+    stage.log.append([told(1, "cleo", 2_300, "a")], WALL)
+    assert consumer.step(0) == 1
+    assert consumer.rolling.now == before + timedelta(days=stage.settings.stream.stride_days)
+    assert set(consumer.rolling.trend_rows()["trend_key"]) == {"hashtag:a"}
+
+
+def test_a_few_posts_after_a_long_silence_are_strays_and_many_are_not(home: Path) -> None:
+    lake = Lake(home / "lake")
+    lake.append(Rows([post(n, "anna", n, hashtag_names=["a"]) for n in range(8)]).tables())
+    lake.append(Rows([post(100 + n, "ben", 2_000 + n, hashtag_names=["a"]) for n in range(3)]).tables())
+    assert latest_instant(lake) == hours(7)
+    lake.append(Rows([post(200, "ben", 2_003, hashtag_names=["a"])]).tables())
+    assert latest_instant(lake) == hours(2_003)
 
 
 def test_a_new_consumer_goes_on_where_the_lake_is_and_applies_what_the_log_has_beyond(stage: Stage) -> None:

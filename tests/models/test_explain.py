@@ -108,6 +108,17 @@ def told(most: int = 9, **both: tuple[float, float]) -> list[str]:
     return reasons(explained_of(values[None], contributions[None], most))[0]
 
 
+def test_a_stranger_is_told_nothing_of_what_they_did() -> None:
+    values, contributions = np.zeros((2, 1, len(FEATURES)))
+    for name, value in (("neighbours", -0.1), ("sound_habit", 0.5), ("adopters_7d", 12.0)):
+        values[0, FEATURES.index(name)], contributions[0, FEATURES.index(name)] = value, 1.0
+    said = values, contributions, np.zeros(1), Calibration(0.5, -1.0, (0.1, 0.2)), np.array([1.0, 2.0]), 9
+    calls = (explained(*said, is_stranger) for is_stranger in (False, True))
+    known, stranger = (reasons(told)[0] for told in calls)
+    assert [text for text in known if "you" in text]
+    assert stranger == ["12 creators used it for the first time in the last 7 days"]
+
+
 def test_reasons_carry_the_numbers_and_the_strongest_comes_first() -> None:
     sentences = told(uses_7d=(41, 0.2), adopters_7d=(12, 0.5), region_share=(0.62, 0.3))
     assert sentences == [
