@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import orjson
-from redis.exceptions import RedisClusterException, RedisError
 
 from features.errors import LogUnavailable
 from features.eventlog.log import Overlay
 from features.patches.sqlite_changes import SqliteChanges
 from models.creator import Creator
 from serving.errors import StatesUnavailable, UnknownCreator
+from serving.process.remote import redis_losses
 from serving.schemas import RankQuery
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class RedisStates:
             for key in self._events.client.scan_iter(f"{shard.rstrip('0123456789')}*}}{name}*", count=1_000):
                 if self._events.client.hexists(key, STATE):
                     yield key.decode().partition(name)[2]
-        except (RedisError, RedisClusterException) as error:
+        except redis_losses() as error:
             raise StatesUnavailable("the store of creators does not answer") from error
 
     def _write(self, creators: Iterable[Creator], as_of: datetime, through: Callable[[str], int]) -> int:
@@ -258,7 +258,7 @@ class RedisStates:
                 arguments = (pack(creator), as_of.isoformat(), through(creator.creator_id))
                 self._events.client.eval(_PUT, 1, key, *arguments)
                 written += 1
-        except (RedisError, RedisClusterException) as error:
+        except redis_losses() as error:
             raise StatesUnavailable("the store of creators does not answer") from error
         return written
 

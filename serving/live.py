@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from redis.exceptions import RedisError
 
 from configs import TrendSettings
 from features.patches.log import Patch, PatchLog
 from models.patches import patched
 from serving.errors import NotReady
+from serving.process.remote import redis_losses
 from serving.snapshot import TrendSnapshot
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class LiveMarket:
         """
         try:
             found = self._patches.read(place_of(snapshot))
-        except (sqlite3.Error, RedisError, OSError) as error:
+        except (sqlite3.Error, *redis_losses()) as error:
             self._tell(error)
             return snapshot
         return with_patches(snapshot, found, self._settings)
@@ -79,7 +79,7 @@ class LiveMarket:
                 self._trouble = ""
             except NotReady:
                 self._stopped.wait(RETRY_SECONDS)
-            except (sqlite3.Error, RedisError, OSError) as error:
+            except (sqlite3.Error, *redis_losses()) as error:
                 self._tell(error)
                 self._stopped.wait(RETRY_SECONDS)
 

@@ -43,7 +43,7 @@ class SharedFile:
     def _make(self, connection: sqlite3.Connection) -> None:
         """One process at a time: SQLite does not wait for another one that changes the journal's mode."""
         try:
-            with FileLock(self._path.with_name(f".{self._path.name}.lock"), timeout=self._busy_seconds):
+            with FileLock(self._path.with_name(f"{self._path.name}.lock"), timeout=self._busy_seconds):
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(self._tables)
                 self._path.chmod(0o600)  # it tells of creators, or of money
