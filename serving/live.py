@@ -51,7 +51,7 @@ class LiveMarket:
         """
         try:
             found = self._patches.read(place_of(snapshot))
-        except (sqlite3.Error, *redis_losses()) as error:
+        except _losses() as error:
             self._tell(error)
             return snapshot
         return with_patches(snapshot, found, self._settings)
@@ -79,7 +79,7 @@ class LiveMarket:
                 self._trouble = ""
             except NotReady:
                 self._stopped.wait(RETRY_SECONDS)
-            except (sqlite3.Error, *redis_losses()) as error:
+            except _losses() as error:
                 self._tell(error)
                 self._stopped.wait(RETRY_SECONDS)
 
@@ -115,3 +115,8 @@ def with_patches(snapshot: TrendSnapshot, patches: Iterable[Patch], settings: Tr
         return snapshot
     version = f"{snapshot.version.partition(PUBLISHED)[0]}{PUBLISHED}{seq}"
     return replace(snapshot, version=version, market=market, parent=snapshot.version, changed=changed)
+
+
+def _losses() -> tuple[type[Exception], ...]:
+    """What reading patches raises while their log is lost."""
+    return sqlite3.Error, *redis_losses()
