@@ -11,7 +11,8 @@ import numpy as np
 
 from configs import Settings
 from features.creators import creator_features
-from features.evidence.lifts import Bools, Posts, measure
+from features.evidence.lifts import measure
+from features.evidence.posts import Bools, Posts
 from features.history import History, Ints, Strings, micros
 from features.lake import Lake
 from features.materialize import known_by

@@ -12,7 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from features.evidence.lifts import QUERIES, Bools, Posts
+from features.evidence.lifts import QUERIES
+from features.evidence.posts import Bools, Posts
 from features.history import DAY, Ints, Strings
 from models.generators.forms import nearest
 from models.interactions import Floats

@@ -11,7 +11,8 @@ import orjson
 from configs import Settings
 from features.creators import creator_features, trailing_posts
 from features.errors import UnreadableFile
-from features.evidence.lifts import Posts, baselines, habits, measure
+from features.evidence.lifts import baselines, habits, measure
+from features.evidence.posts import Posts
 from features.evidence.viral import follower_series, viral_artists
 from features.lake import Lake
 from features.materialize import known_by, latest_instant

@@ -7,7 +7,8 @@ import pytest
 
 import configs
 from features.creators import trailing_posts
-from features.evidence.lifts import HABITS, QUERIES, Posts, baselines, habits, measure
+from features.evidence.lifts import HABITS, QUERIES, baselines, habits, measure
+from features.evidence.posts import Posts
 from features.history import History
 from features.lake import Lake
 from features.materialize import known_by, latest_instant

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import configs
-from features.evidence.lifts import Posts
+from features.evidence.posts import Posts
 from features.evidence.viral import follower_series, viral_artists
 from features.history import DAY, History
 from features.lake import Lake

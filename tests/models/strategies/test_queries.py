@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.creators import creator_features
-from features.evidence.lifts import Measure, Posts
+from features.evidence.lifts import Measure
+from features.evidence.posts import Posts
 from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from models.interactions import Floats
