@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from models.compiled.lines import compiled
 from models.interactions import Floats, Ints
@@ -20,21 +19,6 @@ MOST_BUCKETS: Final = 1 << 14
 SAMPLE: Final = 512
 
 LEAST: Final = -np.finfo(np.float64).max
-
-
-def best_rows(scores: Floats, allowed: npt.NDArray[np.bool_], most: int) -> Ints:
-    """The rows of the `most` highest finite scores among the allowed ones, best first, ties by row, shape (≤ most,).
-
-    Args:
-        scores: shape (n,).
-        allowed: shape (n,).
-        most: how many at most.
-    """
-    if scores.shape != allowed.shape:
-        raise ValueError(f"{scores.shape} scores, but {allowed.shape} are said to be allowed or not")
-    rows = np.empty(len(scores), np.int64)
-    counted = np.where(allowed & np.isfinite(scores), scores, -np.inf)
-    return rows[: choose(counted, max(most, 0), np.empty(len(scores)), rows)]
 
 
 @compiled

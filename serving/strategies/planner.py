@@ -32,8 +32,6 @@ from serving.strategies.writer import DeterministicWriter
 from serving.strategies.writing.plays import LEAST_PLAYS
 
 SLATE: Final = 20
-KEPT: Final = 512
-"""Strategies that are kept for the same question asked again, as long as nothing that they follow from has changed."""
 GOAL_BONUS: Final = 0.1
 """In log-lift: what a strategy gains whose text shares a word with the goal."""
 
@@ -51,29 +49,15 @@ class Planner:
         self, answers: Answers[Any], library: Mapping[str, LibraryStrategy], published: Callable[[], PublishedLibrary]
     ) -> None:
         self._answers, self._library, self._published = answers, library, published
-        self._kept: dict[Hashable, Strategy] = {}
         self._writer = DeterministicWriter(library)
         self._texts = trusted_texts(library)
 
-    def strategy(self, request: StrategyRequest) -> Strategy:
-        """One creator's strategy by the deterministic writer, with what the grounding check found.
+    def written(self, request: StrategyRequest) -> tuple[Strategy, Evidence]:
+        """One creator's strategy by the deterministic writer, checked, with the evidence that it rests on.
 
         Raises:
             NotReady: nothing serves.
         """
-        published = self._published()
-        try:
-            key = (request, published.as_of, published.edition, self._answers.standing(request.creator_id))
-        except StatesUnavailable:
-            return self.written(request)[0]
-        found = self._kept.pop(key, None) or self.written(request)[0]
-        self._kept[key] = found
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
-        return found
-
-    def written(self, request: StrategyRequest) -> tuple[Strategy, Evidence]:
-        """The same with the evidence that it rests on."""
         evidence = self.evidence(request)
         strategy = self.unchecked(evidence, request)
         return strategy.model_copy(update={"check": self.check(strategy, evidence)}), evidence

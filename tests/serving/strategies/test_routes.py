@@ -17,7 +17,6 @@ from serving.pipeline import Pipeline
 from serving.strategies.answers import Artists, Strategies, WrittenStrategy
 from serving.strategies.planner import Planner
 from serving.strategies.published import FILE, LibraryFile, PublishedLibrary, read, write
-from serving.strategies.schemas import StrategyRequest
 from serving.strategies.strategist import Strategist
 from tests.serving.apis import HERE
 
@@ -41,11 +40,13 @@ def test_a_strategy_is_answered_as_its_schema_says(client: TestClient, regular: 
     assert strategy.creator_id == regular and strategy.writer == "deterministic" and not strategy.check.faults
 
 
-def test_the_same_question_is_answered_from_memory_until_something_changes(planner: Planner, regular: str) -> None:
-    request = StrategyRequest(creator_id=regular, goal="views")
-    first = planner.strategy(request)
-    assert planner.strategy(request) is first
-    assert planner.strategy(request.model_copy(update={"goal": "duets"})) is not first
+def test_the_same_question_is_answered_from_memory_and_another_one_is_not(client: TestClient, regular: str) -> None:
+    first, again, other = (
+        client.post("/v1/strategies", json={"creator_id": regular, "goal": goal}).json()
+        for goal in ("views", "views", "duets")
+    )
+    assert (first["cached"], again["cached"], other["cached"]) == (False, True, False)
+    assert again["plays"] == first["plays"] and again["strategy_id"] == first["strategy_id"]
 
 
 def test_somebody_nobody_knows_gets_a_strategy_too(client: TestClient) -> None:
