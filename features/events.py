@@ -1,7 +1,7 @@
 """What a program tells us as it happens: posts, counts and feedback, as checked, immutable events.
 
 The rules are those of files (`features/validate.py`, `features/sources`): the same limits, clocks, words and
-normal forms. `event_rows.lake_rows` sends events through the very checks of files, and an event that was accepted
+normal forms. `eventlog.rows.lake_rows` sends events through the very checks of files, and an event that was accepted
 here passes them.
 """
 

@@ -46,12 +46,11 @@ def items(scored: Scored, creator: Creator, pipeline: Pipeline, most_reasons: in
     contributions = model.explainer.contributions(features, scored.usual, leaves)
     calibration, terms = model.ranker.calibration, creator_terms(creator)
     stranger = creator.words_of(pipeline.snapshot.market).blank
-    told_of = explained(features, contributions, scored.raw, calibration, terms, most_reasons, stranger)
-    numbers, phrases, values = told_of
+    why = explained(features, contributions, scored.raw, calibration, terms, most_reasons, stranger)
     texts, dates = pipeline.texts.of(rows.tolist()), pipeline.texts.dates
-    told = zip(texts, _triples(numbers), phrases.tolist(), values.tolist(), strict=True)
+    told = zip(texts, _triples(why.numbers), why.phrases.tolist(), why.values.tolist(), strict=True)
     made = [text.item(dates, rank, *three, here, xs) for rank, (text, three, here, xs) in enumerate(told, 1)]
-    return Items(b",".join(made), numbers[:, 0])
+    return Items(b",".join(made), why.numbers[:, 0])
 
 
 def probabilities(pipeline: Pipeline, creator: Creator, scored: Scored) -> Floats:

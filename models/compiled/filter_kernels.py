@@ -1,4 +1,4 @@
-"""The particle filter of `particle_filter` as compiled loops; importing this module imports numba.
+"""The particle filter of `models.growth.particle_filter` as compiled loops; importing this module imports numba.
 
 Each loop draws its random numbers in the order in which the reference does, so both follow the same particles.
 """

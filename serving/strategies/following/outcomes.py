@@ -99,7 +99,7 @@ def learn(store: GivenStore, lake: Lake, events: Callable[[], EventLog], as_of: 
         events: gives the log that feedback goes to; it is closed afterwards.
 
     Returns:
-        As `followed.measured`.
+        As `following.posts.measured`.
     """
     strategies = [one for one in store.all() if one.starts_at < as_of]
     posts = read_posts(lake, strategies, as_of)
