@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Literal
 
 import typer
@@ -24,15 +25,16 @@ def _parquet(out: Path) -> Path:
     """Refuse a place that a long job could not write to in the end.
 
     Raises:
-        typer.BadParameter: it is no Parquet file's name, or its folder cannot be made.
+        typer.BadParameter: it is no Parquet file's name, or its folder cannot be made or written to.
     """
-    if out.suffix not in ("", ".parquet", ".pq"):
-        raise typer.BadParameter(f"{out} would hold Parquet: name a .parquet file")
+    if out.suffix not in ("", ".parquet", ".pq") or out.is_dir():
+        raise typer.BadParameter(f"{out} is to be a file of Parquet: name a .parquet file")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            return out
     except OSError as error:
-        raise typer.BadParameter(f"the folder of {out} cannot be made: {error.strerror}") from error
-    return out
+        raise typer.BadParameter(f"{out.parent} cannot be written to: {error.strerror}") from error
 
 
 Out = Annotated[Path, typer.Option("--out", help="Parquet file to write.", callback=_parquet)]

@@ -1,9 +1,10 @@
 """The forecaster: log growth of a trend's public count over the next days, with an interval that holds.
 
 TikTok shows rounded counts, so growth comes in steps, and what is asked for is the growth of the *shown* count. One
-particle filter per trend knows the hidden growth (`growth.particle_filter`), projects it and rounds it (`growth.projection`);
-trees learn the error of past forecasts (`growth.correction`), and the interval is the part of the filter's
-distribution that would have covered them (`growth.interval`). A forecast as of T uses counts observed at or before T.
+particle filter per trend knows the hidden growth (`growth.particle_filter`), projects it and rounds it
+(`growth.projection`); trees learn the error of past forecasts (`growth.correction`), and the interval is the part of
+the filter's distribution that would have covered them (`growth.interval`). A forecast as of T uses counts observed at or
+before T.
 """
 
 from __future__ import annotations

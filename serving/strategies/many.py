@@ -42,7 +42,7 @@ def strategies_of_many(
     A job of Vertex AI that was left is taken up again by the same requests for the same file.
 
     Args:
-        clock: the present instant, UTC: asked once when the evidence is gathered, and when a job's answers are there.
+        clock: the present instant, UTC: asked whenever evidence is gathered, and when a job's answers are there.
         path: `.jsonl` or `.parquet`.
         tell: how far it is, and the share.
 
@@ -106,16 +106,17 @@ async def _all(
 async def _answers(
     strategist: Strategist, requests: Sequence[StrategyRequest], clock: Clock, path: Path, tell: Tell
 ) -> AsyncGenerator[WrittenStrategy, None]:
-    vertex, now = strategist.vertex, clock()
+    vertex = strategist.vertex
     if vertex is None or vertex.settings.batch.folder is None:
         at_once = vertex.settings.batch.counts_at_once if vertex else 1
         for place in range(0, len(requests), at_once):
-            some = [strategist.commission(request, now) for request in requests[place : place + at_once]]
+            now, few = clock(), requests[place : place + at_once]
+            some = [strategist.commission(request, now) for request in few]
             for answer in await asyncio.gather(*map(strategist.answer, some)):
                 yield answer
         return
     batch = StrategyBatch(strategist, vertex, _job_folder(path))
-    await batch.finish(requests, now, tell)
+    await batch.finish(requests, clock(), tell)
     async for answer in batch.answers(clock()):
         yield answer
 
