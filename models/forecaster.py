@@ -3,8 +3,8 @@
 TikTok shows rounded counts, so growth comes in steps, and what is asked for is the growth of the *shown* count. One
 particle filter per trend knows the hidden growth (`growth.particle_filter`), projects it and rounds it
 (`growth.projection`); trees learn the error of past forecasts (`growth.correction`), and the interval is the part of
-the filter's distribution that would have covered them (`growth.interval`). A forecast as of T uses counts observed at or
-before T.
+the filter's distribution that would have covered them (`growth.interval`). A forecast as of T uses counts observed at
+or before T.
 """
 
 from __future__ import annotations
