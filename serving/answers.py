@@ -159,7 +159,7 @@ class Answers(Generic[T]):
         return answer, ranking.creator, market
 
     def standing(self, creator_id: str) -> tuple[object, ...]:
-        """What a creator's slate follows from, beside the request: the same as long as nothing of it has changed.
+        """What a creator's slate follows from, beside the request and what has come in since the market was published.
 
         Raises:
             StatesUnavailable: creators cannot be read now.
@@ -167,7 +167,7 @@ class Answers(Generic[T]):
         pipeline = self._turns.turn(creator_id).pipeline
         creator = pipeline.states.get(creator_id)
         known = (creator.trend_keys, creator.adopted, creator.dismissed, creator.profile.tobytes()) if creator else ()
-        return pipeline.model.version, pipeline.snapshot.version, known
+        return pipeline.model.version, pipeline.snapshot.published, known
 
     def encoded_ranking(self, request: RankRequest) -> Encoded:
         """The caller's own candidates as bytes of `schemas.Ranking`.

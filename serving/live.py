@@ -17,14 +17,12 @@ from features.patches.log import Patch, PatchLog
 from models.patches import patched
 from serving.errors import NotReady
 from serving.process.remote import redis_losses
-from serving.snapshot import TrendSnapshot
+from serving.snapshot import PATCHED, TrendSnapshot
 
 log = logging.getLogger(__name__)
 
 Change = Callable[[TrendSnapshot], TrendSnapshot]
 
-PUBLISHED: Final = "+"
-"""Stands between the name of what was published and the place of the last patch in it."""
 IDLE_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.5
 MOST_BUSY: Final = 0.25
@@ -50,7 +48,7 @@ class LiveMarket:
         Where the log does not answer, the snapshot serves as it is.
         """
         try:
-            found = self._patches.read(place_of(snapshot))
+            found = self._patches.read(snapshot.place)
         except _losses() as error:
             self._tell(error)
             return snapshot
@@ -72,7 +70,7 @@ class LiveMarket:
     def _follow(self, current: Callable[[], TrendSnapshot], swap: Callable[[Change], None]) -> None:
         while not self._stopped.is_set():
             try:
-                if self._patches.wait(place_of(current()), IDLE_SECONDS):
+                if self._patches.wait(current().place, IDLE_SECONDS):
                     began = time.monotonic()
                     swap(self.caught_up)
                     self._stopped.wait((time.monotonic() - began) * (1 / MOST_BUSY - 1))
@@ -90,12 +88,6 @@ class LiveMarket:
         self._trouble = type(error).__name__
 
 
-def place_of(snapshot: TrendSnapshot) -> int:
-    """The place of the last patch in a snapshot, 0 where none is."""
-    _, _, seq = snapshot.version.partition(PUBLISHED)
-    return int(seq or 0)
-
-
 def with_patches(snapshot: TrendSnapshot, patches: Iterable[Patch], settings: TrendSettings) -> TrendSnapshot:
     """A snapshot with patches in it, in their order; those from before it was published are passed over.
 
@@ -103,7 +95,7 @@ def with_patches(snapshot: TrendSnapshot, patches: Iterable[Patch], settings: Tr
     """
     if snapshot.pinned:
         return snapshot
-    market, seq, changed = snapshot.market, place_of(snapshot), np.zeros(0, np.int64)
+    market, seq, changed = snapshot.market, snapshot.place, np.zeros(0, np.int64)
     published_at = market.as_of if seq == 0 else None
     for patch in patches:
         seq = patch.seq
@@ -111,9 +103,9 @@ def with_patches(snapshot: TrendSnapshot, patches: Iterable[Patch], settings: Tr
             continue
         market, rows = patched(market, patch.rows, settings)
         changed = np.union1d(changed, rows)
-    if seq == place_of(snapshot):
+    if seq == snapshot.place:
         return snapshot
-    version = f"{snapshot.version.partition(PUBLISHED)[0]}{PUBLISHED}{seq}"
+    version = f"{snapshot.published}{PATCHED}{seq}"
     return replace(snapshot, version=version, market=market, parent=snapshot.version, changed=changed)
 
 

@@ -35,6 +35,9 @@ FORMAT: Final = 5
 _TEXTS: Final = ("keys", "types", "ids", "names", "authors", "stages")
 _NUMBERS: Final = ("numeric", "taste", "region_shares", "daily_uses", "recommendable", "variant_group")
 
+PATCHED: Final = "+"
+"""Between the version that was published and the place of the last patch in it."""
+
 KEPT: Final = 3
 """How many published snapshots stay on disk, so that a reader of the one before is not cut off."""
 
@@ -58,6 +61,16 @@ class TrendSnapshot:
     parent: str = ""
     changed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     pinned: bool = False
+
+    @property
+    def published(self) -> str:
+        """The version that was published, whatever has been patched in since."""
+        return self.version.partition(PATCHED)[0]
+
+    @property
+    def place(self) -> int:
+        """Of the last patch in it in the log of patches, 0 where none is."""
+        return int(self.version.partition(PATCHED)[2] or 0)
 
 
 def forecasts_of(frame: pd.DataFrame) -> Forecasts:

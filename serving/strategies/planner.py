@@ -71,7 +71,7 @@ class Planner:
         return check(strategy, evidence, self._texts)
 
     def standing(self, request: StrategyRequest) -> tuple[Hashable, ...] | None:
-        """What the evidence follows from: the same as long as nothing of it has changed; None where nobody can say.
+        """What the evidence follows from, but for what came in since the last publications; None where nobody knows.
 
         Raises:
             NotReady: nothing serves.

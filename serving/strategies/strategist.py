@@ -20,9 +20,10 @@ from serving.strategies.schemas import StrategyRequest
 from serving.strategies.vertex import Vertex
 
 KEPT: Final = 1024
-"""Answers that a process keeps at hand for the same question, as long as nothing that they follow from has changed."""
+"""Answers that a process keeps at hand for the same question: a plan of two weeks stands although somebody posted, but
+not once the creator did, or a model, market or library was published."""
 
-AT_HAND: Final = timedelta(hours=1)
+AT_HAND: Final = timedelta(minutes=15)
 """How long at most; the cache of all processes may hold them longer."""
 
 CLOSE_SECONDS: Final = 1.0

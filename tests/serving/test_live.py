@@ -19,7 +19,7 @@ from features.patches.redis import RedisPatchLog
 from features.rolling.history import RollingHistory
 from models.market import FORECAST_COLUMNS, TREND_COLUMNS, Market
 from models.patches import patched
-from serving.live import LiveMarket, place_of, with_patches
+from serving.live import LiveMarket, with_patches
 from serving.snapshot import TrendSnapshot
 from tests.features.small_lakes import bits
 from tests.servers import RedisServer, redis_server
@@ -147,7 +147,7 @@ def test_patches_from_before_a_market_was_published_are_passed_over(world: World
     patch_log.append([stale], 1)
     patch_log.append([world.rows(key)], 2)
     now = with_patches(world.snapshot(), patch_log.read(0), world.settings.trends)
-    assert now.version == "m+2" and place_of(now) == 2 and now.parent == "m"
+    assert now.version == "m+2" and now.place == 2 and now.parent == "m"
     assert row(now.market, key) == row(world.batch, key)
     assert not (now.market.column("burst") == -99).any()
     assert with_patches(now, patch_log.read(2), world.settings.trends) is now
@@ -174,6 +174,6 @@ def test_a_follower_swaps_in_every_patch_soon_after_it_was_written(world: World,
             took.append(time.monotonic() - began)
     finally:
         live.stop()
-    assert place_of(seen[-1]) == 10
+    assert seen[-1].place == 10
     assert all(later.parent == earlier.version for earlier, later in pairwise(seen))
     assert np.median(took) < 0.5

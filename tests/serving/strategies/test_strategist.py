@@ -15,6 +15,7 @@ from starlette.types import Message
 from serving.answers import Alone, Answers
 from serving.errors import NotReady
 from serving.pipeline import Pipeline
+from serving.snapshot import PATCHED
 from serving.strategies.answers import WrittenStrategy
 from serving.strategies.drafting.author import Progress
 from serving.strategies.drafting.cache import StrategyCache
@@ -157,6 +158,25 @@ def test_a_hit_takes_less_than_five_milliseconds_and_a_change_is_another_questio
     assert writes.known(request.model_copy(update={"creator_id": regular + "x"}), NOW) is None
     assert writes.known(request, NOW + timedelta(days=2)) is None
     current[0] = replace(published, edition="another")
+    assert writes.known(request, NOW) is None
+
+
+def test_a_plan_stands_while_others_post_but_not_over_another_market(
+    served: Pipeline, published: PublishedLibrary, regular: str
+) -> None:
+    now = [served]
+
+    def market(version: str) -> Pipeline:
+        return replace(served, snapshot=replace(served.snapshot, version=version))
+
+    writes = Strategist(Planner(Answers(Alone(lambda: now[0])), library(), lambda: published))
+    request = StrategyRequest(creator_id=regular)
+    answered(writes, request)
+    first = writes.known(request, NOW)
+    now[0] = market(f"{served.snapshot.published}{PATCHED}7")
+    known = writes.known(request, NOW)
+    assert first is not None and known == first
+    now[0] = market("another")
     assert writes.known(request, NOW) is None
 
 
