@@ -288,13 +288,13 @@ def test_importing_the_evaluator_compiles_nothing() -> None:
 def test_the_kernels_work_where_nothing_can_be_written(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     shutil.copytree(root / "models", tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "models" / "__pycache__").touch()  # a file, so that there can be no such folder
+    (tmp_path / "models" / "compiled" / "__pycache__").touch()  # a file, so that there can be no such folder
     nowhere = {"HOME": os.devnull, "XDG_CACHE_HOME": os.devnull, "NUMBA_CACHE_DIR": f"{os.devnull}/none"}
     environment = os.environ | nowhere | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
     script = """
 import numpy as np, models.compiled.choice_kernels as kernels
 print(kernels.__file__)
-kernels.best_rows(np.zeros(3), np.ones(3, bool), 2)
+kernels.choose(np.zeros(3), 2, np.empty(3), np.empty(3, np.int64))
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
