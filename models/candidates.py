@@ -180,7 +180,7 @@ class NeighbourCandidates:
         vectors = np.asarray(used @ words)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         recent = interactions.recent(self.half_life_days)[:, interactions.targets]
-        return Latent(words, np.ascontiguousarray(np.asarray(recent.T @ (by_creator @ vectors)).T))
+        return Latent.of(words, np.ascontiguousarray(np.asarray(recent.T @ (by_creator @ vectors)).T))
 
 
 OF_HISTORY: Final = ("walk", "recent_walk", "long_walk", "same_post", "text", "coadoption", "neighbours")

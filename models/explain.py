@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.compiled.contributions import Leaves, Nodes, Paths
+from models.compiled.contributions import Leaves, Nodes, Ways
 from models.compiled.masks import texts_of
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS
@@ -37,18 +37,18 @@ class Explainer:
     Attributes:
         ranker: whose scores are explained.
         nodes: of its trees; None where it has none that can be walked.
-        paths: what the ways to their leaves add; None where there are no nodes.
+        ways: what those to their leaves add; None where there are no nodes.
     """
 
     ranker: Ranker
     nodes: Nodes | None
-    paths: Paths | None
+    ways: Ways | None
 
     @classmethod
     def of(cls, ranker: Ranker) -> Explainer:
         """Read the trees of a ranker once."""
         nodes = Nodes.of_texts(texts_of(ranker.boosters)) if ranker.boosters else None
-        return cls(ranker, nodes, Paths.of(nodes) if nodes else None)
+        return cls(ranker, nodes, Ways.of(nodes, len(ranker.schema.features)) if nodes else None)
 
     def contributions(self, features: Floats, usual: Floats, leaves: Leaves | None = None) -> Floats:
         """What each feature adds to each raw score, compared with a usual candidate, shape (m, len(schema.features)).
@@ -60,12 +60,12 @@ class Explainer:
         """
         ranker = self.ranker
         scale = ranker.trust / max(len(ranker.boosters), 1)
-        if self.nodes is None or self.paths is None:
+        if self.nodes is None or self.ways is None:
             total = np.zeros(features.shape)
         elif leaves is None:
             total = self.nodes.contributions(features, scale)
         else:
-            total = self.paths.contributions(leaves, features.shape[1], scale)
+            total = self.ways.contributions(leaves, scale)
         inputs = ranker.schema.inputs_at
         total[:, inputs] += (features[:, inputs] - usual) * ranker.weights
         return total

@@ -157,5 +157,7 @@ def _padded(generator: Generator, more: int) -> Generator:
     if isinstance(generator, Clustered):
         return replace(generator, shares=np.hstack([generator.shares, np.zeros((len(generator.shares), more))]))
     if isinstance(generator, Latent):
-        return replace(generator, market=np.pad(generator.market, ((0, 0), (0, more))))
+        return replace(
+            generator, market=np.pad(generator.market, ((0, 0), (0, more))), units=np.pad(generator.units, (0, more))
+        )
     raise TypeError(f"a market with {type(generator).__name__} cannot grow")

@@ -29,7 +29,7 @@ CURRENT: Final = "current"
 NUMBERS: Final = "trends.npz"
 ARRAYS: Final = "generators.npz"
 ABOUT: Final = "about.json"
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Of what is written; raised with every change, so that no process reads what another version of it wrote."""
 
 _TEXTS: Final = ("keys", "types", "ids", "names", "authors", "stages")

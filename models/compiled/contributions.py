@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled.forest_dump import NAN_LEFT, ZERO, ZERO_APART, ZERO_LEFT, blocks_of, numbers_of, tests_of
-from models.compiled.mask_tables import frozen
+from models.compiled.mask_tables import aligned, frozen
 from models.interactions import Floats, Ints
 
 Leaves = npt.NDArray[np.uint16]
@@ -53,41 +53,51 @@ class Nodes:
 
 
 @dataclass(frozen=True)
-class Paths:
+class Ways:
     """What the way to every leaf adds for each feature, leaves counted from the left, tree after tree.
 
     Attributes:
-        first: number of each tree's first leaf, shape (t,).
-        starts: of each leaf's steps, shape (all leaves + 1,).
-        steps: which features lie on the way, and by how much they move the expected value, shape (k, 2).
+        first: number of each tree's first leaf among all, shape (t,).
+        lines: of each leaf.
+        steps: number of a feature, and by how much its splits move the expected value, `STEPS` to a line, shape
+            (all leaves × lines, STEPS, 2). The last number of a line is −1 − the feature's where the way goes on in the
+            next one. What fills a line up adds 0 to features that are none, each to one of its own. In single
+            precision: more than reasons need, and half of what has to be read.
+        features: how many there are.
     """
 
     first: Ints
-    starts: Ints
-    steps: Floats
+    lines: int
+    steps: npt.NDArray[np.float32]
+    features: int
 
     @classmethod
-    def of(cls, nodes: Nodes) -> Paths:
-        """Walk down all trees once."""
+    def of(cls, nodes: Nodes, features: int) -> Ways:
+        """Walk down all trees of so many features once."""
+        from models.compiled.path_kernels import STEPS
+
         ends = np.append(nodes.roots[1:], len(nodes.splits))
         ways: list[dict[int, float]] = []
         first = []
         for root, end in zip(nodes.roots.tolist(), ends.tolist(), strict=True):
             first.append(len(ways))
             ways += _ways(nodes.splits[root:end].tolist(), nodes.levels[root:end, 1].tolist(), root)
-        steps = [step for way in ways for step in way.items()]
-        return cls(
-            first=frozen(np.array(first, np.int64)),
-            starts=frozen(np.cumsum([0, *map(len, ways)])),
-            steps=frozen(np.array(steps, np.float64).reshape(-1, 2)),
-        )
+        lines = max(-(-max(map(len, ways)) // STEPS), 1)
+        steps = aligned((len(ways) * lines * STEPS, 2), np.float32)
+        steps[:, 0], steps[:, 1] = np.resize(features + np.arange(STEPS), len(steps)), 0.0
+        for leaf, way in enumerate(ways):
+            own = steps[leaf * lines * STEPS :]
+            own[: len(way)] = np.reshape(sorted(way.items()), (-1, 2))
+            on = slice(STEPS - 1, max(len(way) - 1, 0), STEPS)
+            own[on, 0] = -1 - own[on, 0]
+        return cls(frozen(np.array(first, np.int64)), lines, frozen(steps.reshape(-1, STEPS, 2)), features)
 
-    def contributions(self, leaves: Leaves, features: int, scale: float) -> Floats:
+    def contributions(self, leaves: Leaves, scale: float) -> Floats:
         """Each feature's part of the trees' sum, times `scale`, shape (m, features); leaves of shape (m, t)."""
-        from models.compiled.path_kernels import add_paths
+        from models.compiled.path_kernels import add_ways
 
-        total = np.zeros((len(leaves), features))
-        add_paths(leaves, self.first, self.starts, self.steps, scale, total)
+        total = np.zeros((len(leaves), self.features))
+        add_ways(leaves, self.first, self.steps, self.lines, scale, total)
         return total
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -61,17 +61,22 @@ def nearest(vector: Floats, centres: Floats, lengths: Floats) -> int:
 
 
 @compiled
-def approach(vector: Floats, market: Floats, recommendable: Bools, offset: float, near: Floats) -> float:
+def approach(
+    vector: Floats, market: npt.NDArray[Any], units: Floats, recommendable: Bools, offset: float, near: Floats
+) -> float:
     """How near a creator is to every trend, as an input of the linear stage, and the sum over the recommendable.
 
     Args:
         vector: of the creator, shape (d,).
-        market: of the trends, shape (d, n).
+        market, units: see `models.generators.forms.Latent`, shapes (d, n) and (n,).
         offset: added to the nearness ÷ that of the nearest recommendable trend.
         near: written, shape (n,).
     """
     for begin in range(0, len(near), TILE):
-        _project(vector, market, begin, near[begin : begin + TILE])
+        here = near[begin : begin + TILE]
+        _project(vector, market, begin, here)
+        for i in range(len(here)):
+            here[i] *= units[begin + i]
     scale = 1 / _best(near, recommendable)
     for i in range(len(near)):
         near[i] = logarithm(max(near[i], 0.0) * scale + offset)
@@ -108,20 +113,22 @@ def weigh(
 
 
 @compiled
-def _project(vector: Floats, table: Floats, begin: int, out: Floats) -> None:
+def _project(vector: Floats, table: npt.NDArray[Any], begin: int, out: Floats) -> None:
     """vector · table for some of its columns, shapes (d,), (d, n) and (m,)."""
+    end = begin + len(out)
     out[:] = 0.0
     j = 0
-    while j + 4 <= len(vector):
+    while j + 8 <= len(vector):  # eight at a time, because what has been added lies in memory in between
         x, y, z, w = vector[j], vector[j + 1], vector[j + 2], vector[j + 3]
-        end = begin + len(out)
-        a, b = table[j, begin:end], table[j + 1, begin:end]
-        c, d = table[j + 2, begin:end], table[j + 3, begin:end]
+        a, b, c, d = table[j, begin:end], table[j + 1, begin:end], table[j + 2, begin:end], table[j + 3, begin:end]
+        k, p, q, r = vector[j + 4], vector[j + 5], vector[j + 6], vector[j + 7]
+        e, f, g, h = table[j + 4, begin:end], table[j + 5, begin:end], table[j + 6, begin:end], table[j + 7, begin:end]
         for i in range(len(out)):
-            out[i] = out[i] + x * a[i] + y * b[i] + z * c[i] + w * d[i]
-        j += 4
+            near = x * a[i] + y * b[i] + z * c[i] + w * d[i]
+            out[i] += near + (k * e[i] + p * f[i] + q * g[i] + r * h[i])
+        j += 8
     while j < len(vector):
-        row = table[j, begin : begin + len(out)]
+        row = table[j, begin:end]
         for i in range(len(out)):
             out[i] += vector[j] * row[i]
         j += 1

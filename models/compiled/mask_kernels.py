@@ -12,8 +12,14 @@ from models.compiled.lines import WIDTH, both, compiled, load_line, lowest_bit, 
 from models.compiled.mask_tables import Bins, SideArrays, Words
 from models.interactions import Floats, Ints
 
-TILE: Final = 64
-"""Rows that are taken through a block of trees together."""
+TILE: Final = 512
+"""Rows that are taken through all trees together: a block's tables are brought near once for all of them."""
+
+CHUNK: Final = 16
+"""Rows of which a block's leaves are looked up together: what is left of its trees lies in the nearest cache."""
+
+AHEAD: Final = 24
+"""How many rows before their use the masks of trends are asked for."""
 
 ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -24,27 +30,28 @@ def find_bins(values: Floats, taken: Ints, side: SideArrays, bins: Bins) -> None
 
     Args:
         values: of the side's columns, shape (m, f).
-        taken: the rows, shape (count,).
+        taken: the rows, at most TILE, shape (count,).
         bins: written, shape (at least count, features in use).
     """
     columns, starts, thresholds, banded, cells, lows, scales, halves = side[:8]
     last = np.float64(cells.shape[1] - 1)
-    for c in range(len(columns)):
+    xs, found = np.empty(TILE), np.empty(TILE, np.uint32)
+    for c in range(len(columns)):  # step by step for all rows, without branches: nobody could foretell where they go
         column, size, shift = columns[c], starts[c + 1] - starts[c], np.uint32(starts[c] + 3 * c)
         of_feature, first, low, scale = thresholds[c], cells[c], lows[c], scales[c]
-        for i in range(len(taken)):  # without branches: nobody could foretell where they go
-            value = values[taken[i], column]
-            cell = (value - low) * scale
-            found = first[np.uint64(min(cell if cell > 0.0 else 0.0, last))]
-            half = np.uint32(halves[c])
-            while half:
-                found += half * np.uint32(of_feature[found + half - np.uint32(1)] < value)
-                half >>= np.uint32(1)
-            if np.isnan(value):
-                found = np.uint32(size + 1)
-            elif banded[c] and -ZERO <= value <= ZERO:
-                found = np.uint32(size + 2)
-            bins[i, c] = found + shift
+        for i in range(len(taken)):
+            xs[i] = values[taken[i], column]
+        for i in range(len(taken)):
+            cell = (xs[i] - low) * scale
+            found[i] = first[np.uint64(min(cell if cell > 0.0 else 0.0, last))]
+        half = np.uint32(halves[c])
+        while half:
+            for i in range(len(taken)):
+                found[i] += half * np.uint32(of_feature[found[i] + half - np.uint32(1)] < xs[i])
+            half >>= np.uint32(1)
+        for i in range(len(taken)):
+            at = np.uint32(size + 1) if np.isnan(xs[i]) else found[i]
+            bins[i, c] = shift + (np.uint32(size + 2) if banded[c] and -ZERO <= xs[i] <= ZERO else at)
 
 
 @compiled
@@ -87,16 +94,37 @@ def _fold_words(row: int, i: int, bins: Bins, place: Bins, tables: Words, masks:
 
 
 @compiled
-def _meet(rows: Ints, block: int, trend: Words, own: Words, side: SideArrays, bins: Bins, words: Words) -> None:
-    """What all three sides leave of one block's trees, into `words`, shape (at least len(rows), WIDTH)."""
-    place, tables = side[8][block], side[9]
-    at = block * WIDTH
-    mine = load_line(own, at)
-    for i in range(len(rows)):
-        left = both(mine, load_line(trend, rows[i] * trend.shape[1] + at))
+def _meet(
+    at: Ints, begin: int, end: int, block: int, trend: Words, own: Words, side: SideArrays, bins: Bins, words: Words
+) -> None:
+    """What all three sides leave of one block's trees for rows `begin` to `end`, into `words`, shape (CHUNK, WIDTH).
+
+    Args:
+        at: where the masks of each row begin in `trend`, and AHEAD more such places, shape (at least end + AHEAD,).
+    """
+    place, tables, begins = side[8][block], side[9], side[10]
+    here, after = block * WIDTH, begins[block + 1]
+    mine = load_line(own, here)
+    for k in range(end - begin):
+        i = begin + k
+        prefetch(trend, at[i + AHEAD] + here)
+        prefetch(tables, WIDTH * (after + i))  # the next block's
+        left = both(mine, load_line(trend, at[i] + here))
         for c in range(bins.shape[1]):
             left = both(left, load_line(tables, WIDTH * np.int64(place[bins[i, c]])))
-        store_line(words, WIDTH * i, left)
+        store_line(words, WIDTH * k, left)
+
+
+@compiled
+def _find_rows(rows: Ints, taken: Ints, trend: Words, at: Ints) -> bool:
+    """Where the masks of the rows taken begin, see `_meet`; False if a row is not of the snapshot."""
+    for i in range(len(taken)):
+        row = rows[taken[i]]
+        if not 0 <= row < len(trend):
+            return False
+        at[i] = row * trend.shape[1]
+    at[len(taken) : len(taken) + AHEAD] = at[0]
+    return True
 
 
 @compiled
@@ -160,8 +188,8 @@ def score_small(
         first_tree: of each block, shape (blocks + 1,).
         first_block: of each booster, shape (boosters + 1,).
         values: of leaves, shape (trees, leaves).
-        lanes: `words` seen tree by tree, shape (TILE, trees of a block).
-        words: scratch, shape (TILE, WIDTH).
+        lanes: `words` seen tree by tree, shape (CHUNK, trees of a block).
+        words: scratch, shape (CHUNK, WIDTH).
         order: places in `rows` as they are taken, each once, shape (m,).
         out: written, shape (m,).
 
@@ -171,28 +199,28 @@ def score_small(
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
     bins = np.empty((TILE, len(side[0])), np.uint32)
-    sums, tile = np.empty(TILE), np.empty(TILE, np.int64)
+    sums, at = np.empty(TILE), np.empty(TILE + AHEAD, np.int64)
     boosters = len(first_block) - 1
     for begin in range(0, len(rows), TILE):
-        places = order[begin : begin + TILE]
-        count = len(places)
-        here = tile[:count]
-        for i in range(count):
-            out[places[i]], here[i] = 0.0, rows[places[i]]
-            if not 0 <= here[i] < len(trend):
-                return False
-        find_bins(cross, places, side, bins)
+        taken = order[begin : begin + TILE]
+        count = len(taken)
+        if not _find_rows(rows, taken, trend, at):
+            return False
+        find_bins(cross, taken, side, bins)
+        for place in taken:
+            out[place] = 0.0
         for booster in range(boosters):
             sums[:count] = 0.0
             for block in range(first_block[booster], first_block[booster + 1]):
-                _meet(here, block, trend, own, side, bins, words)
-                for row in here:  # the next block's, while this one's leaves are looked up
-                    prefetch(trend, row * trend.shape[1] + (block + 1) * WIDTH)
-                _add_leaves(lanes, count, values[first_tree[block] : first_tree[block + 1]], sums)
+                of_block = values[first_tree[block] : first_tree[block + 1]]
+                for first in range(0, count, CHUNK):
+                    end = min(first + CHUNK, count)
+                    _meet(at, first, end, block, trend, own, side, bins, words)
+                    _add_leaves(lanes, end - first, of_block, sums[first:end])
             for i in range(count):
-                out[places[i]] += sums[i]
-        for i in range(count):
-            out[places[i]] /= boosters
+                out[taken[i]] += sums[i]
+        for place in taken:
+            out[place] /= boosters
     return True
 
 
@@ -216,18 +244,19 @@ def find_leaves(
     """
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
-    bins = np.empty((TILE, len(side[0])), np.uint32)
+    bins, at = np.empty((TILE, len(side[0])), np.uint32), np.empty(TILE + AHEAD, np.int64)
     for begin in range(0, len(rows), TILE):
-        here = rows[begin : begin + TILE]
-        for row in here:
-            if not 0 <= row < len(trend):
-                return False
-        find_bins(cross, np.arange(begin, begin + len(here)), side, bins)
+        taken = np.arange(begin, min(begin + TILE, len(rows)))
+        if not _find_rows(rows, taken, trend, at):
+            return False
+        find_bins(cross, taken, side, bins)
         for block in range(len(first_tree) - 1):
-            _meet(here, block, trend, own, side, bins, words)
-            for i in range(len(here)):
-                for tree in range(first_tree[block], first_tree[block + 1]):
-                    leaves[begin + i, tree] = lowest_bit(lanes[i, tree - first_tree[block]])
+            for first in range(0, len(taken), CHUNK):
+                end = min(first + CHUNK, len(taken))
+                _meet(at, first, end, block, trend, own, side, bins, words)
+                for i in range(first, end):
+                    for tree in range(first_tree[block], first_tree[block + 1]):
+                        leaves[begin + i, tree] = lowest_bit(lanes[i - first, tree - first_tree[block]])
     return True
 
 

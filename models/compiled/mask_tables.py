@@ -14,7 +14,7 @@ from models.interactions import Floats, Ints
 
 Words = npt.NDArray[np.uint64]
 Bins = npt.NDArray[np.uint32]
-SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, Words]
+SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, Words, Ints]
 """The attributes of `SideMasks` in their order, as the kernels take them."""
 
 MOST_BYTES: Final = 1 << 28
@@ -87,7 +87,8 @@ class SideMasks:
         lows, scales: where a column's cells begin, and 1 ÷ their width, 0 where all is one, shape (c,).
         halves: a power of two, so that no cell has more than 2 × that − 1 thresholds, shape (c,).
         place: block and bin → row of `tables`, shape (blocks, thresholds + 3 × c).
-        tables: the leaves that are left, shape (r, words of a block).
+        tables: the leaves that are left, one block after another, shape (r, words of a block).
+        begins: row of `tables` where each block's begin, and where the last one's end, shape (blocks + 1,).
     """
 
     columns: Ints
@@ -100,12 +101,13 @@ class SideMasks:
     halves: Ints
     place: Bins
     tables: Words
+    begins: Ints
 
     @property
     def arrays(self) -> SideArrays:
         """The attributes in their order."""
         searched = (self.columns, self.starts, self.thresholds, self.banded, self.cells)
-        return (*searched, self.lows, self.scales, self.halves, self.place, self.tables)
+        return (*searched, self.lows, self.scales, self.halves, self.place, self.tables, self.begins)
 
     @classmethod
     def of(cls, trees: Trees, layout: Layout, features: Ints) -> SideMasks:
@@ -129,17 +131,19 @@ class SideMasks:
             raise UnsupportedForest("the masks of so many trees take too much memory")
         place = np.zeros((len(layout), bins), np.uint32)
         tables = [np.full((1, layout.width), ONES[-1])]  # row 0 rules nothing out
-        rows = 1
-        for number, (of, thresholds) in enumerate(zip(splits, known, strict=True)):
-            spot = slice(int(starts[number]) + 3 * number, int(starts[number + 1]) + 3 * number + 3)
-            block = np.searchsorted(layout.first_tree, trees.tree[of], side="right") - 1
-            for here in np.unique(block):
-                chosen = of[block == here]
+        rows, begins = 1, [1]
+        of_block = [np.searchsorted(layout.first_tree, trees.tree[of], side="right") - 1 for of in splits]
+        for block in range(len(layout)):
+            for number, (of, thresholds) in enumerate(zip(splits, known, strict=True)):
+                chosen = of[of_block[number] == block]
+                if not len(chosen):
+                    continue
+                spot = slice(int(starts[number]) + 3 * number, int(starts[number + 1]) + 3 * number + 3)
                 lower = np.searchsorted(trees.threshold[chosen], thresholds)
-                ends = [*lower, len(chosen), len(chosen) + 1, len(chosen) + 2]
-                place[here, spot] = rows + np.array(ends)
+                place[block, spot] = rows + np.array([*lower, len(chosen), len(chosen) + 1, len(chosen) + 2])
                 tables.append(_left_over(trees, layout, chosen))
                 rows += len(tables[-1])
+            begins.append(rows)
         cells, lows, scales, halves = _cells(known)
         padded = np.full((len(known), int(np.diff(starts).max(initial=0) + 2 * halves.max(initial=0))), np.inf)
         for row, thresholds in zip(padded, known, strict=True):
@@ -155,6 +159,7 @@ class SideMasks:
             halves=frozen(halves),
             place=frozen(place),
             tables=frozen(np.concatenate(tables, out=aligned_ones((rows, layout.width)))),
+            begins=frozen(np.array(begins, np.int64)),
         )
 
 
@@ -201,10 +206,16 @@ def frozen(array: Any) -> Any:
     return view
 
 
+def aligned(shape: tuple[int, int], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array that begins with a cache line, not yet written."""
+    size = shape[0] * shape[1] * np.dtype(kind).itemsize
+    buffer = np.empty(size + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    return buffer[start : start + size].view(kind).reshape(shape)
+
+
 def aligned_ones(shape: tuple[int, int]) -> Words:
     """Words of ones, each row of 8 in one cache line."""
-    buffer = np.empty(shape[0] * shape[1] * 8 + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    words = buffer[start : start + shape[0] * shape[1] * 8].view(np.uint64).reshape(shape)
+    words: Words = aligned(shape, np.uint64)
     words[...] = ONES[-1]
     return words

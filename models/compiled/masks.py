@@ -220,11 +220,11 @@ class PreparedForest:
         return given, rows, cross, self.masks, own, crossed
 
     def _room(self) -> tuple[Words, npt.NDArray[Any]]:
-        """Words for a tile of a block, and the same tree by tree."""
-        from models.compiled.mask_kernels import TILE
+        """Words for some rows of a block, and the same tree by tree."""
+        from models.compiled.mask_kernels import CHUNK
 
         layout = self.forest.layout
-        words = np.empty((TILE if layout.shared else 1, layout.width), np.uint64)
+        words = np.empty((CHUNK if layout.shared else 1, layout.width), np.uint64)
         return words, words.view(f"u{min(layout.bits, 64) // 8}")
 
 

@@ -12,42 +12,60 @@ from models.compiled.lines import compiled, prefetch
 from models.interactions import Floats, Ints
 
 Small = npt.NDArray[np.uint16]
+Singles = npt.NDArray[np.float32]
 
-STEPS: Final = 4
+STEPS: Final = 8
 """In one cache line."""
+AHEAD: Final = 16
+"""How many trees before their use the ways are asked for: they lie far apart."""
 SUMS: Final = 4
 """Of each feature: an addition waits for the one before it, and neighbouring trees look at the same features."""
 
 
 @compiled
-def add_paths(leaves: Small, first: Ints, starts: Ints, steps: Floats, scale: float, out: Floats) -> None:
+def add_ways(leaves: Small, first: Ints, ways: Singles, lines: int, scale: float, out: Floats) -> None:
     """Credit features with what the ways to some leaves add.
 
     Args:
         leaves: of every row in each tree, counted from the left, shape (m, t).
         first: number of each tree's first leaf among all, shape (t,).
-        starts: of each leaf's steps, shape (all leaves + 1,).
-        steps: number of a feature, and what it adds, one step after another, shape (k, 2).
+        ways: see `models.compiled.contributions.Ways`, shape (all leaves × lines, STEPS, 2).
+        lines: of each leaf.
         scale: of every contribution.
         out: added to, shape (m, f).
     """
     trees = leaves.shape[1]
-    ways = np.empty(trees, np.int64)
-    for i in range(len(leaves)):  # the ways lie far apart: all are on their way to the cache before the first is needed
+    sums, at = np.empty((SUMS, out.shape[1] + STEPS)), np.empty(trees + AHEAD, np.int64)
+    for i in range(len(leaves)):
+        for tree in range(trees + AHEAD):
+            known = min(tree, trees - 1)
+            at[tree] = lines * (first[known] + leaves[i, known])
+        for tree in range(AHEAD):
+            prefetch(ways, at[tree] * 2 * STEPS)
+        sums[:] = 0.0
         for tree in range(trees):
-            ways[tree] = first[tree] + leaves[i, tree]
-            prefetch(starts, ways[tree])
-        for tree in range(trees):
-            for k in range(starts[ways[tree]], starts[ways[tree] + 1], STEPS):
-                prefetch(steps, 2 * k)
-        sums = np.zeros((SUMS, out.shape[1]))
-        for tree in range(trees):
-            of_tree = sums[tree % SUMS]
-            for k in range(starts[ways[tree]], starts[ways[tree] + 1]):
-                of_tree[np.int64(steps[k, 0])] += steps[k, 1]
-        for j in range(sums.shape[1]):
-            for of_trees in sums:
-                out[i, j] += scale * of_trees[j]
+            prefetch(ways, at[tree + AHEAD] * 2 * STEPS)
+            _add_way(ways, at[tree], sums[tree % SUMS])
+        for j in range(out.shape[1]):
+            total = 0.0
+            for k in range(SUMS):
+                total += sums[k, j]
+            out[i, j] += scale * total
+
+
+@compiled
+def _add_way(ways: Singles, line: int, sums: Floats) -> None:
+    """All steps of a line whatever they are: a branch that nobody can foretell takes longer than what it saves."""
+    while True:
+        steps = ways[line]
+        for k in range(STEPS - 1):
+            sums[np.uint32(steps[k, 0])] += np.float64(steps[k, 1])
+        feature, added = steps[STEPS - 1, 0], np.float64(steps[STEPS - 1, 1])
+        if feature >= 0:
+            sums[np.uint32(feature)] += added
+            return
+        sums[np.uint32(-1 - feature)] += added
+        line += 1
 
 
 @compiled

@@ -63,7 +63,7 @@ class Proposers:
         recommendable: of the market, shape (n,).
         indptr, indices, data: compressed rows of the sparse generators.
         sparse: their places, shape (g,).
-        nearness: vectors of the vocabulary, shape (v, d), and of the trends, shape (d, n).
+        nearness: vectors of the vocabulary, shape (v, d), of the trends, shape (d, n), and their units, shape (n,).
         clusters: vectors of the vocabulary, shape (v, d), centres, shape (c, d), and their squared lengths, shape (c,).
         of_clusters: inputs of every cluster, the last one's for who is nowhere, shape (c + 1, n).
         everybody: inputs of `OF_HISTORY` for who used nothing, shape (len(OF_HISTORY), n).
@@ -74,7 +74,7 @@ class Proposers:
     indices: tuple[Rows, ...]
     data: tuple[Floats, ...]
     sparse: Ints
-    nearness: tuple[Floats, Floats]
+    nearness: tuple[Floats, npt.NDArray[Any], Floats]
     clusters: tuple[Floats, Floats, Floats]
     of_clusters: Floats
     everybody: Floats
@@ -95,7 +95,7 @@ class Proposers:
             indices=tuple(frozen(matrix.indices.astype(np.int32, copy=False).view(np.uint32)) for _, matrix in sparse),
             data=tuple(frozen(matrix.data) for _, matrix in sparse),
             sparse=frozen(np.array([at for at, _ in sparse])),
-            nearness=(_whole(latent.words), _whole(latent.market)),
+            nearness=(_whole(latent.words), _whole(latent.market), _whole(latent.units)),
             clusters=(_whole(clustered.words), _whole(clustered.centres), frozen((clustered.centres**2).sum(axis=1))),
             of_clusters=frozen(_inputs(clustered.shares, market.recommendable)),
             everybody=frozen(_inputs(everybody, market.recommendable)),
@@ -126,10 +126,10 @@ class Proposers:
         if said.blank:
             room.near[:] = self.everybody[_NEAR]
             return group, float(self.everybody_means[_NEAR])
-        vectors, market = self.nearness
+        vectors, market, units = self.nearness
         if not self.is_one_space:
             place(said.columns, vectors, vector)
-        total = approach(vector, market, self.recommendable, OFFSET, room.near)
+        total = approach(vector, market, units, self.recommendable, OFFSET, room.near)
         return group, total / max(self.count, 1)
 
     def propose(self, said: Words, weights: Floats, room: Scratch) -> Floats:

@@ -59,7 +59,7 @@ class CentroidCandidates:
             ValueError: there is not one vector for every trend of the vocabulary.
         """
         vectors = _checked(self.vectors, interactions)
-        return Latent(vectors, np.ascontiguousarray(vectors[interactions.targets].T))
+        return Latent.of(vectors, np.ascontiguousarray(vectors[interactions.targets].T))
 
 
 def whitened(vectors: Floats) -> Floats:

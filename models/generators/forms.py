@@ -60,11 +60,18 @@ class Latent:
 
     Attributes:
         words: vectors of the vocabulary, shape (v, d).
-        market: vectors of the live trends, shape (d, n).
+        market: vectors of the live trends, each in its own unit, shape (d, n).
+        units: of the vectors, shape (n,).
     """
 
     words: Floats
-    market: npt.NDArray[np.floating[Any]]
+    market: npt.NDArray[Any]
+    units: Floats
+
+    @classmethod
+    def of(cls, words: Floats, market: Floats) -> Latent:
+        """Vectors as they are."""
+        return cls(words, market, np.ones(market.shape[1]))
 
     def placed(self, used: sp.csr_matrix) -> Floats:
         """The histories' unit vectors, shape (q, d)."""
@@ -72,11 +79,12 @@ class Latent:
 
     def scores(self, used: sp.csr_matrix) -> Floats:
         """See `Generator.scores`; what points away scores 0."""
-        return np.asarray(np.maximum(sp.csr_matrix(self.placed(used)) @ self.market, 0))
+        along = np.asarray(sp.csr_matrix(self.placed(used)) @ self.market.astype(np.float64, copy=False))
+        return np.asarray(np.maximum(along * self.units, 0))
 
     def arrays(self) -> Arrays:
-        """Both tables of vectors."""
-        return {"words": self.words, "market": self.market}
+        """Both tables of vectors, and the units."""
+        return {"words": self.words, "market": self.market, "units": self.units}
 
 
 @dataclass(frozen=True)
@@ -122,19 +130,23 @@ def restore(arrays: Arrays) -> Generator:
     if "centres" in arrays:
         return Clustered(arrays["words"], arrays["centres"], arrays["shares"])
     if "words" in arrays:
-        return Latent(arrays["words"], arrays["market"])
+        return Latent(arrays["words"], arrays["market"], arrays["units"])
     return ItemToItem(sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), tuple(arrays["shape"])))
 
 
 def lean(generator: Generator) -> Generator:
-    """The generator with what grows with the market in single precision: more than it means, in half the memory.
+    """The generator with what grows with the market in fewer bytes: still more than it means.
 
-    Sums are still taken in double precision.
+    Numbers of a sparse matrix have single precision, those of a vector are whole multiples of 2⁻¹⁵ of its largest. Sums
+    are taken in double precision.
     """
     if isinstance(generator, ItemToItem):
         return ItemToItem(generator.matrix.astype(np.float32))
     if isinstance(generator, Latent):
-        return Latent(generator.words, generator.market.astype(np.float32))
+        market = generator.market * generator.units
+        largest = np.abs(market).max(axis=0, initial=0)
+        units = np.where(largest > 0, largest / np.iinfo(np.int16).max, 1.0)
+        return Latent(generator.words, np.rint(market / units).astype(np.int16), units)
     return generator
 
 

@@ -66,7 +66,7 @@ def drawn_generators(
         name: _sparse(speaking.get(name, trends), mean, homes, reach, scene, chance) for name, mean in ENTRIES.items()
     }
     vectors = np.where(trends[:, None], chance.normal(size=(len(words), DIMENSIONS)), 0.0)
-    drawn["neighbours"] = Latent(vectors, chance.normal(0.3, 1, (DIMENSIONS, len(reach))).astype(np.float32))
+    drawn["neighbours"] = Latent.of(vectors, chance.normal(0.3, 1, (DIMENSIONS, len(reach))))
     shares = chance.random((CLUSTERS + 1, len(reach))) * reach
     centres = chance.normal(size=(CLUSTERS, DIMENSIONS)) / np.sqrt(DIMENSIONS)
     drawn["cluster_trends"] = Clustered(vectors, centres, shares / shares.sum(axis=1, keepdims=True))

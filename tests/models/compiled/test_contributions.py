@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 
-from models.compiled.contributions import Nodes, Paths
+from models.compiled.contributions import Nodes, Ways
 from models.compiled.masks import SIDES, CompiledForest, texts_of
 from tests.models.compiled.test_masks import FEATURES, SPLIT, examples, trained
 
@@ -29,8 +30,26 @@ def test_the_ways_to_the_leaves_add_what_walking_down_the_trees_does(parameters:
     values[:, creator] = values[7, creator]
     leaves = forest.prepare(values[:, trend]).leaves(values[7, creator], rows, values[:, cross])
     assert leaves is not None
-    added = Paths.of(nodes).contributions(leaves, FEATURES, 0.5)
-    np.testing.assert_allclose(added, nodes.contributions(values, 0.5), rtol=0, atol=1e-12)
+    added = Ways.of(nodes, FEATURES).contributions(leaves, 0.5)
+    np.testing.assert_allclose(added, nodes.contributions(values, 0.5), rtol=0, atol=1e-5)  # kept in single precision
+
+
+def test_a_way_that_looks_at_many_features_goes_on_line_by_line() -> None:
+    random = np.random.default_rng(6)
+    values, way = random.normal(size=(4000, 24)), np.arange(24)
+    # Features count for less and less, and only where all before them were high: one deep branch.
+    target = np.where(np.cumprod(values > -1.0, axis=1), 1.0, 0.0) @ (1.0 / (1 + way))
+    data = lightgbm.Dataset(values, target, params={"verbose": -1})
+    parameters = {"num_leaves": 25, "max_depth": -1, "min_data_in_leaf": 5, "num_threads": 1, "verbose": -1}
+    booster = lightgbm.train(parameters, data, 8)
+    forest, nodes = CompiledForest.of([booster], ("cross",) * 24), Nodes.of_texts(texts_of([booster]))
+    ways = Ways.of(nodes, 24)
+    assert ways.lines > 1
+    leaves = forest.prepare(np.zeros((60, 0))).leaves(np.zeros(0), np.arange(60), values[:60])
+    assert leaves is not None
+    np.testing.assert_allclose(
+        ways.contributions(leaves, 1.0), nodes.contributions(values[:60], 1.0), rtol=0, atol=1e-5
+    )
 
 
 def test_every_tree_says_where_a_row_ends_as_lightgbm_does() -> None:

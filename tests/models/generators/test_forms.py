@@ -6,14 +6,15 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.generators.forms import Generator, ItemToItem, Latent, restore, strongest
+from models.generators.forms import Generator, ItemToItem, Latent, lean, restore, strongest
 
 ROWS = st.integers(0, 2**32 - 1)
 
 
 def generators(chance: np.random.Generator, words: int = 40, market: int = 30) -> list[Generator]:
     matrix = sp.random(words, market, 0.3, "csr", rng=chance)
-    return [ItemToItem(matrix), Latent(chance.normal(size=(words, 8)), chance.normal(size=(8, market)))]
+    latent = Latent.of(chance.normal(size=(words, 8)), chance.normal(size=(8, market)))
+    return [ItemToItem(matrix), latent, lean(ItemToItem(matrix)), lean(latent)]
 
 
 def histories(chance: np.random.Generator, rows: int, words: int = 40) -> sp.csr_matrix:
@@ -49,10 +50,21 @@ def test_nobody_is_proposed_anything_without_a_history() -> None:
 
 
 def test_latent_scores_are_cosines_that_never_fall_below_zero() -> None:
-    latent = Latent(np.array([[2.0, 0], [0, 3]]), np.array([[1.0, 0, -1], [0, 1, 0]]))
+    latent = Latent.of(np.array([[2.0, 0], [0, 3]]), np.array([[1.0, 0, -1], [0, 1, 0]]))
     both = latent.scores(sp.csr_matrix(np.array([[1.0, 0], [1, 1]])))
     assert both[0].tolist() == [1, 0, 0]
     assert both[1] == pytest.approx([2 / 13**0.5, 3 / 13**0.5, 0])
+
+
+def test_fewer_bytes_change_no_score_by_more_than_the_rounding_of_a_vector() -> None:
+    chance = np.random.default_rng(3)
+    vectors = chance.normal(size=(8, 30)) * 10.0 ** chance.integers(-6, 6, 30)  # some trends are used far more
+    vectors[:, 4] = 0.0
+    latent, used = Latent.of(chance.normal(size=(40, 8)), vectors), histories(chance, 50)
+    few = lean(latent)
+    assert isinstance(few, Latent) and few.market.dtype.itemsize == 2
+    off = np.abs(few.scores(used) - latent.scores(used)) / np.maximum(np.abs(vectors).max(axis=0), 1e-300)
+    assert off.max() <= 8**0.5 / 2**16
 
 
 def test_the_strongest_are_kept_with_ties_by_column_and_nothing_below_zero() -> None:
