@@ -235,4 +235,4 @@ class Answers(Generic[T]):
 
 
 def _with_items(head: Json, items: present.Items) -> bytes:
-    return b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], items.encoded)
+    return b"".join((orjson.dumps(head)[:-1], b',"items":[', *items.pieces, b"]}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -63,33 +63,31 @@ class ItemText:
         undated: from its stage to where the reasons come, with marks for the instants.
     """
 
-    __slots__ = ("_dated", "_head", "_said", "_undated")
+    __slots__ = ("_dated", "_said", "_undated", "head")
 
     def __init__(self, head: bytes, undated: bytes) -> None:
-        self._head, self._undated = head, undated
+        self.head, self._undated = head, undated
         self._dated: tuple[Dates, bytes] = (), b""
         self._said: dict[int, bytes] = {}
 
-    def item(
-        self, dates: Dates, rank: int, score: bytes, fit: bytes, heat: bytes, phrases: list[int], values: list[float]
-    ) -> bytes:
-        """The whole `schemas.Item`.
+    def tail(self, dates: Dates) -> bytes:
+        """From its stage to where the reasons come, with the market's instants."""
+        of, tail = self._dated
+        return tail if of is dates else self._date(dates)
+
+    def reasons(self, phrases: list[int], values: list[float]) -> bytes:
+        """The inside of the list of reasons.
 
         Args:
-            dates: of the market.
-            phrases: places in `PHRASES` of the reasons, −1 for none.
+            phrases: places in `PHRASES`, −1 after the last.
             values: what each of them tells.
         """
-        of, tail = self._dated
-        if of is not dates:
-            tail = self._date(dates)
-        reasons = [
-            SENTENCES[phrase] or self._said.get(phrase) or self._say(phrase, value)
-            for phrase, value in zip(phrases, values, strict=True)
-            if phrase >= 0
-        ]
-        told = rank, self._head, score, fit, heat, tail, b",".join(reasons)
-        return b'{"rank":%d%b%b,"fit":%b,"heat":%b%b%b]}' % told
+        told = []
+        for phrase, value in zip(phrases, values, strict=True):
+            if phrase < 0:
+                break
+            told.append(SENTENCES[phrase] or self._said.get(phrase) or self._say(phrase, value))
+        return b",".join(told)
 
     def _date(self, dates: Dates) -> bytes:
         tail = self._undated
@@ -153,6 +151,32 @@ class ItemTexts:
                 b"," + orjson.dumps(head)[1:].removesuffix(b"null}"),
                 b',%b,"evidence":[%b],"reasons":[' % (tail[1:-1], told),
             )
+
+
+def encoded_items(
+    texts: Sequence[ItemText],
+    dates: Dates,
+    numbers: Iterable[tuple[bytes, bytes, bytes]],
+    phrases: Sequence[list[int]],
+    values: Sequence[list[float]],
+) -> list[bytes]:
+    """The pieces of a list of `schemas.Item`s, to be joined; each is as long as it can be.
+
+    Args:
+        dates: of the market.
+        numbers: score, fit and heat of each.
+        phrases, values: of each, see `ItemText.reasons`.
+    """
+    pieces: list[bytes] = []
+    before = b'{"rank":%d'
+    told = zip(texts, numbers, phrases, values, strict=True)
+    for rank, (text, (score, fit, heat), phrased, valued) in enumerate(told, 1):
+        pieces += (before % rank, text.head, score, b',"fit":', fit, b',"heat":', heat)
+        pieces += (text.tail(dates), text.reasons(phrased, valued))
+        before = b']},{"rank":%d'
+    if pieces:
+        pieces.append(b"]}")
+    return pieces
 
 
 def known_values(market: Market, rows: Ints, names: Sequence[str]) -> list[list[float | None]]:

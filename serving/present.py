@@ -16,7 +16,7 @@ from models.explain import explained
 from models.interactions import Floats
 from models.market import Market
 from models.pairs import creator_terms
-from serving.item_texts import LOGARITHM, UNITS, about, known_values
+from serving.item_texts import LOGARITHM, UNITS, about, encoded_items, known_values
 from serving.pipeline import Pipeline
 from serving.schemas import Scored
 
@@ -27,11 +27,11 @@ class Items(NamedTuple):
     """The items of an answer.
 
     Attributes:
-        encoded: as JSON, the inside of a list.
+        pieces: of the inside of a list in JSON, to be joined.
         scores: chance of adoption as it is told, shape (m,).
     """
 
-    encoded: bytes
+    pieces: list[bytes]
     scores: Floats
 
 
@@ -47,10 +47,9 @@ def items(scored: Scored, creator: Creator, pipeline: Pipeline, most_reasons: in
     calibration, terms = model.ranker.calibration, creator_terms(creator)
     stranger = creator.words_of(pipeline.snapshot.market).blank
     why = explained(features, contributions, scored.raw, calibration, terms, most_reasons, stranger)
-    texts, dates = pipeline.texts.of(rows.tolist()), pipeline.texts.dates
-    told = zip(texts, _triples(why.numbers), why.phrases.tolist(), why.values.tolist(), strict=True)
-    made = [text.item(dates, rank, *three, here, xs) for rank, (text, three, here, xs) in enumerate(told, 1)]
-    return Items(b",".join(made), why.numbers[:, 0])
+    texts = pipeline.texts
+    told = texts.of(rows.tolist()), texts.dates, _triples(why.numbers), why.phrases.tolist(), why.values.tolist()
+    return Items(encoded_items(*told), why.numbers[:, 0])
 
 
 def probabilities(pipeline: Pipeline, creator: Creator, scored: Scored) -> Floats:

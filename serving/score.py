@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.compiled.masks import CompiledForest
 from models.compiled.prepared import PreparedRanker, compiled_forest
 from models.creator import Creator
 from models.explain import Explainer
-from models.interactions import Floats, Ints
 from models.market import Bools
 from models.ranker import Ranker
 from serving.schemas import Scored
@@ -33,16 +30,9 @@ class Model:
 
 def score(prepared: PreparedRanker, creator: Creator, allowed: Bools, most: int) -> Scored:
     """The `most` best of what is allowed by the linear stage with their final raw scores, best first, ties by row."""
+    from models.compiled.choice_kernels import in_order
+
     picked = prepared.pick(creator, allowed, most)
     raw = prepared.score(creator, picked)
-    order = _best_first(raw, picked.rows)
+    order = in_order(raw, picked.rows)
     return Scored(picked.rows[order], raw[order], order, picked.cross, picked.usual)
-
-
-def _best_first(raw: Floats, rows: Ints) -> Ints:
-    """Places by falling score, ties by row."""
-    order = np.argsort(-raw)
-    ordered = raw[order]
-    if (ordered[1:] == ordered[:-1]).any():  # rare, and sorting by both takes several times as long
-        order = np.lexsort((rows, -raw))
-    return order

@@ -38,6 +38,21 @@ def choose(scores: Floats, most: int, best: Floats, rows: Ints) -> Place:
 
 
 @compiled
+def in_order(scores: Floats, rows: Ints) -> Ints:
+    """Places by falling score, ties by row; scores are neither NaN nor ∞, rows differ, both of shape (m,)."""
+    best, places = scores.copy(), np.arange(len(scores))
+    _put_in_order(best, places, len(scores), len(scores))
+    begin = 0
+    for end in range(1, len(scores) + 1):
+        if end == len(scores) or best[end] != best[begin]:
+            if end - begin > 1:
+                equals = places[begin:end].copy()
+                places[begin:end] = equals[np.argsort(rows[equals])]
+            begin = end
+    return places
+
+
+@compiled
 def _enough(scores: Floats, most: int) -> float:
     """A score that at least `most` very likely reach, and not many more: guessed from some of them."""
     step = len(scores) // SAMPLE

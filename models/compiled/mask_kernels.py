@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from models.compiled.forest_dump import ZERO
 from models.compiled.lines import WIDTH, both, compiled, load_line, lowest_bit, prefetch, store_line
-from models.compiled.mask_tables import Bins, SideArrays, Words
+from models.compiled.mask_tables import Bins, Lanes, SideArrays, Words
 from models.interactions import Floats, Ints
 
 TILE: Final = 512
@@ -128,7 +128,7 @@ def _find_rows(rows: Ints, taken: Ints, trend: Words, at: Ints) -> bool:
 
 
 @compiled
-def _add_leaves(lanes: npt.NDArray[Any], count: int, values: Floats, sums: Floats) -> None:
+def _add_leaves(lanes: Lanes, count: int, values: Floats, sums: Floats) -> None:
     """Add each row's leaf of every tree of a block, in the order of the trees.
 
     Args:
@@ -172,8 +172,7 @@ def score_small(
     first_tree: Ints,
     first_block: Ints,
     values: Floats,
-    lanes: npt.NDArray[Any],
-    words: Words,
+    kind: Lanes,
     order: Ints,
     out: Floats,
 ) -> bool:
@@ -188,8 +187,7 @@ def score_small(
         first_tree: of each block, shape (blocks + 1,).
         first_block: of each booster, shape (boosters + 1,).
         values: of leaves, shape (trees, leaves).
-        lanes: `words` seen tree by tree, shape (CHUNK, trees of a block).
-        words: scratch, shape (CHUNK, WIDTH).
+        kind: none of the numbers that one tree's bits are, shape (0,).
         order: places in `rows` as they are taken, each once, shape (m,).
         out: written, shape (m,).
 
@@ -198,7 +196,8 @@ def score_small(
     """
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
-    bins = np.empty((TILE, len(side[0])), np.uint32)
+    bins, words = np.empty((TILE, len(side[0])), np.uint32), np.empty((CHUNK, WIDTH), np.uint64)
+    lanes = words.view(kind.dtype)
     sums, at = np.empty(TILE), np.empty(TILE + AHEAD, np.int64)
     boosters = len(first_block) - 1
     for begin in range(0, len(rows), TILE):
@@ -233,8 +232,7 @@ def find_leaves(
     own_side: SideArrays,
     side: SideArrays,
     first_tree: Ints,
-    lanes: npt.NDArray[Any],
-    words: Words,
+    kind: Lanes,
     leaves: npt.NDArray[np.uint16],
 ) -> bool:
     """The leaf of every row in each tree, counted from the left; arguments as for `score_small`.
@@ -244,7 +242,8 @@ def find_leaves(
     """
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
-    bins, at = np.empty((TILE, len(side[0])), np.uint32), np.empty(TILE + AHEAD, np.int64)
+    bins, words = np.empty((TILE, len(side[0])), np.uint32), np.empty((CHUNK, WIDTH), np.uint64)
+    lanes, at = words.view(kind.dtype), np.empty(TILE + AHEAD, np.int64)
     for begin in range(0, len(rows), TILE):
         taken = np.arange(begin, min(begin + TILE, len(rows)))
         if not _find_rows(rows, taken, trend, at):
@@ -271,11 +270,10 @@ def score_large(
     first_tree: Ints,
     first_block: Ints,
     values: Floats,
-    words: Words,
     out: Floats,
 ) -> bool:
-    """Like `score_small`, where each tree is a block of several words; `words` has its width, shape (1, width)."""
-    width = words.shape[1]
+    """Like `score_small`, where each tree is a block of several words."""
+    width = side[9].shape[1]
     own = np.full(trend.shape[1], ALL)
     fold(creator, own_side, own.reshape(1, -1))
     place, tables = side[8], side[9]

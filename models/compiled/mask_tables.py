@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.interactions import Floats, Ints
 
 Words = npt.NDArray[np.uint64]
 Bins = npt.NDArray[np.uint32]
+Lanes = npt.NDArray[np.unsignedinteger[Any]]
 SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, Words, Ints]
 """The attributes of `SideMasks` in their order, as the kernels take them."""
 
@@ -66,6 +68,11 @@ class Layout:
     def width(self) -> int:
         """Words of a block."""
         return BLOCK_BITS // 64 if self.shared else self.bits // 64
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """None: of the kind of number that one tree's bits are, where trees share blocks, shape (0,)."""
+        return np.empty(0, f"u{min(self.bits, 64) // 8}")
 
     def __len__(self) -> int:
         return len(self.first_tree) - 1

@@ -182,12 +182,11 @@ class PreparedForest:
         out = np.empty(len(rows)) if out is None else out
         if out.shape != shared[1].shape or out.dtype != np.float64 or not out.flags.carray:
             raise ValueError(f"the scores need a writable, contiguous array of float64, shape {shared[1].shape}")
-        words, lanes = self._room()
+        trees = layout.first_tree, layout.first_block, forest.values
         if layout.shared:
-            order = _taken_in(shared[1], len(self))
-            found = score_small(*shared, layout.first_tree, layout.first_block, forest.values, lanes, words, order, out)
+            found = score_small(*shared, *trees, layout.lanes, _taken_in(shared[1], len(self)), out)
         else:
-            found = score_large(*shared, layout.first_tree, layout.first_block, forest.values, words, out)
+            found = score_large(*shared, *trees, out)
         if not found:
             raise IndexError(f"rows must be 0 to {len(self) - 1}")
         return out
@@ -201,10 +200,9 @@ class PreparedForest:
 
         if not self.forest.layout.shared:
             return None
-        words, lanes = self._room()
         found = np.empty((len(rows), len(self.forest.trees.leaves)), np.uint16)
-        shared = self._arguments(creator, rows, cross)
-        if not find_leaves(*shared, self.forest.layout.first_tree, lanes, words, found):
+        layout, shared = self.forest.layout, self._arguments(creator, rows, cross)
+        if not find_leaves(*shared, layout.first_tree, layout.lanes, found):
             raise IndexError(f"rows must be 0 to {len(self) - 1}")
         return found
 
@@ -218,14 +216,6 @@ class PreparedForest:
             raise ValueError(f"{rows.shape} rows, {cross.shape} cross features")
         own, crossed = forest.tables
         return given, rows, cross, self.masks, own, crossed
-
-    def _room(self) -> tuple[Words, npt.NDArray[Any]]:
-        """Words for some rows of a block, and the same tree by tree."""
-        from models.compiled.mask_kernels import CHUNK
-
-        layout = self.forest.layout
-        words = np.empty((CHUNK if layout.shared else 1, layout.width), np.uint64)
-        return words, words.view(f"u{min(layout.bits, 64) // 8}")
 
 
 def _taken_in(rows: Ints, trends: int) -> Ints:

@@ -14,7 +14,7 @@ from models.market import TREND_COLUMNS, Market
 from models.reasons import PHRASES
 from serving import present
 from serving.answers import Alone, Answers
-from serving.item_texts import ITEM_EVIDENCE, ItemTexts
+from serving.item_texts import ITEM_EVIDENCE, ItemTexts, encoded_items
 from serving.pipeline import Pipeline
 from serving.schemas import Item, Ranking, RankRequest, RecommendationRequest, Slate, TrendRef
 from serving.snapshot import TrendSnapshot
@@ -25,8 +25,9 @@ AGE = next(place for place, phrase in enumerate(PHRASES) if phrase.reads == "age
 
 def item(texts: ItemTexts, row: int, phrases: list[int] | None = None, values: list[float] | None = None) -> Any:
     """What is said of one row, with scores that do not matter."""
-    (text,) = texts.of([row])
-    return json.loads(text.item(texts.dates, 1, b"0.5", b"0.25", b"0.75", phrases or [], values or []))
+    numbers = [(b"0.5", b"0.25", b"0.75")]
+    pieces = encoded_items(texts.of([row]), texts.dates, numbers, [phrases or []], [values or []])
+    return json.loads(b"".join(pieces))
 
 
 def drawn(**columns: Any) -> Market:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.compiled.choice_kernels import choose
+from models.compiled.choice_kernels import choose, in_order
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -37,3 +37,11 @@ def test_the_order_holds_for_many_equals_and_for_scores_far_apart(seed: int, row
     scores[rng.integers(0, rows, 3)] = far * rng.choice([-1.0, 1.0], 3)
     wanted = np.argsort(-scores, kind="stable")[:most]
     np.testing.assert_array_equal(best_rows(scores, most), wanted)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=SEEDS, many=st.integers(0, 6_000), decimals=st.integers(-1, 9))
+def test_equal_scores_are_put_in_order_by_row(seed: int, many: int, decimals: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, rows = np.round(rng.normal(size=many), decimals), rng.permutation(many)
+    np.testing.assert_array_equal(in_order(scores, rows), np.lexsort((rows, -scores)))
