@@ -9,11 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import GENERATORS
 from models.compiled.forest_dump import UnsupportedForest
 from models.compiled.mask_tables import frozen
 from models.compiled.masks import CompiledForest, PreparedForest, Side
-from models.compiled.proposers import FLOOR, Proposers, mean
+from models.compiled.proposers import OfGenerators, OfTrends, Places, Room, mean
 from models.creator import CREATOR_COLUMNS, Creator
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS, Market
@@ -41,10 +40,18 @@ SIDES: Final[tuple[Side, ...]] = tuple(
 )
 """Of each feature of the trees: what has to change for it to change."""
 
-_WALK, _PAIRS = GENERATORS.index("walk"), len(PAIR_INPUTS)
-_NEAR, _CLUSTER = GENERATORS.index("neighbours"), GENERATORS.index("cluster_trends")
-_HABIT, _WALK_BY_HISTORY, _ADOPTERS_BY_HISTORY, _REGION = range(len(GENERATORS), _PAIRS)
-_ADOPTERS: Final = TREND_INPUTS.index("adopters")
+_PAIRS: Final = len(PAIR_INPUTS)
+_PLACES: Final = Places(
+    **{name: INPUTS.index(name) for name in ("walk_by_history", "adopters_by_history")},
+    near=INPUTS.index("neighbours"),
+    cluster=INPUTS.index("cluster_trends"),
+    walk=INPUTS.index("walk"),
+    habit=INPUTS.index("sound_habit"),
+    region=INPUTS.index("region_match"),
+    trends=_PAIRS,
+    adopters=TREND_INPUTS.index("adopters"),
+    columns=len(CROSS),
+)
 _NUMERIC, _OF_CREATOR, _OF_PAIRS, _OF_TRENDS, _REST = (
     slice(FEATURES.index(first), FEATURES.index(first) + count)
     for first, count in (
@@ -56,11 +63,6 @@ _NUMERIC, _OF_CREATOR, _OF_PAIRS, _OF_TRENDS, _REST = (
     )
 )
 """Where the features of the trees lie, block by block."""
-
-_OWN: Final = [_NEAR, _CLUSTER, _HABIT, _ADOPTERS_BY_HISTORY, _REGION]
-"""The inputs of all trends that differ from creator to creator."""
-
-_FILLED: Final = np.array([_NEAR, _CLUSTER, _WALK, _HABIT])
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,14 @@ class PreparedRanker:
 
     Attributes:
         ranker, market: what was prepared.
-        proposers: the market's generators.
+        generators: the market's.
         of_trends: `trend_inputs` of the market, shape (n, len(TREND_INPUTS)).
         forest: the trees with the trend side folded in; None where LightGBM has to predict them.
     """
 
     ranker: Ranker
     market: Market
-    proposers: Proposers
+    generators: OfGenerators
     of_trends: Floats
     forest: PreparedForest | None
 
@@ -121,22 +123,27 @@ class PreparedRanker:
         """
         of_trends = trend_inputs(market)
         forest = None if compiled is None else compiled.prepare(_trend_side(market, of_trends))
-        return cls(ranker, market, Proposers.of(market), of_trends, forest).ready()
+        return cls(ranker, market, OfGenerators.of(market), of_trends, forest).ready()
 
     @cached_property
-    def base(self) -> Floats:
-        """What the trend side adds to the linear stage, shape (n,)."""
-        return np.asarray(self.of_trends @ self.ranker.weights[_PAIRS:])
+    def trends(self) -> OfTrends:
+        """What the linear stage takes of them."""
+        market, shares = self.market, self.market.region_shares
+        sounds = _column(market.column("is_sound"))
+        return OfTrends(
+            base=_column(self.of_trends @ self.weights[_PAIRS:]),
+            sounds=sounds,
+            adopters=_column(self.of_trends[:, _PLACES.adopters]),
+            followers=_column(market.column("median_followers")),
+            shares=frozen(np.where(shares.sum(axis=1, keepdims=True) > 0, shares, np.nan)),
+            usual=frozen(mean(self.of_trends.T, market.recommendable)),
+            usual_sounds=float(mean(sounds[None, :], market.recommendable)[0]),
+        )
 
     @cached_property
-    def usual_of_trends(self) -> Floats:
-        """The trend side of a recommendable trend, on average, shape (len(TREND_INPUTS),)."""
-        return mean(self.of_trends.T, self.market.recommendable)
-
-    @cached_property
-    def usual_sounds(self) -> float:
-        """The share of sounds among the recommendable trends."""
-        return float(mean(self.sounds[None, :], self.market.recommendable)[0])
+    def weights(self) -> Floats:
+        """Of the linear inputs, shape (len(INPUTS),)."""
+        return _column(self.ranker.weights)
 
     @cached_property
     def _of_regions(self) -> dict[str, OfRegion]:
@@ -158,30 +165,14 @@ class PreparedRanker:
             allowed: shape (n,).
             most: how many at most.
         """
-        from models.compiled.choice_kernels import choose
-        from models.compiled.linear_kernels import fill_pairs, weigh
+        from models.compiled.pick_kernels import pick
 
-        proposers, room, region = self.proposers, self.proposers.scratch(), self.of_region(creator.region)
-        said, known, lean = creator.words_of(self.market), knowledge(creator), sound_lean(creator)
-        weights = self.ranker.weights
-        of_generators = weights[: len(GENERATORS)].copy()
-        of_generators[_WALK] += weights[_WALK_BY_HISTORY] * known
-        group, usually_near = proposers.near(said, room)
-        of_cluster = proposers.of_clusters[group]
-        own = weights[_OWN] * (1.0, 1.0, lean, known, 1.0)
-        columns = (room.near, of_cluster, self.sounds, self.adopters, region.match)
-        floor = FLOOR * of_generators[proposers.sparse].sum()
-        weigh(self.base, *columns, own, floor, frozen(np.ascontiguousarray(allowed, np.bool_)), room.scores)
-        usual = self._usual(proposers.propose(said, of_generators, room), known, lean, region)
-        usual[_NEAR], usual[_CLUSTER] = usually_near, proposers.cluster_means[group]
-        count = choose(room.scores, most, room.best, room.order)
-        rows, best = room.order[:count].copy(), room.best[:count]
-        table = np.empty((count + 1, len(CROSS)))
-        proposers.fill(said, rows, room, table)
-        cross = table[1:]
-        traits = np.array([lean, known, creator.column("followers")])
-        fill_pairs(rows, best, _FILLED, *columns, self.shares, self.followers, traits, region.place, cross)
-        return Picked(rows, best - best[:1], cross, usual)
+        said, region = creator.words_of(self.market), self.of_region(creator.region)
+        traits = np.array([sound_lean(creator), knowledge(creator), creator.column("followers")])
+        room = Room.of(len(self.market), len(self.generators.places))
+        asked = said.columns, said.blank, traits, region.match, region.usual, region.place
+        may = frozen(np.ascontiguousarray(allowed, np.bool_))
+        return Picked(*pick(self.generators, self.trends, _PLACES, room, self.weights, *asked, may, most))
 
     def score(self, creator: Creator, picked: Picked) -> Floats:
         """Raw scores of what was picked, shape (m,)."""
@@ -214,53 +205,18 @@ class PreparedRanker:
         forest = self.forest
         if forest is not None:
             forest = forest.patched(_trend_side(market, changed, rows), rows)
-        return replace(
-            self, market=market, proposers=self._proposers_of(market), of_trends=changed, forest=forest
-        ).ready()
+        generators = self._generators_of(market)
+        return replace(self, market=market, generators=generators, of_trends=changed, forest=forest).ready()
 
-    def _proposers_of(self, market: Market) -> Proposers:
+    def _generators_of(self, market: Market) -> OfGenerators:
         """Of a market with the same generators."""
         same = np.array_equal(market.recommendable, self.market.recommendable)
-        return self.proposers if same else Proposers.of(market)
+        return self.generators if same else OfGenerators.of(market)
 
     def ready(self) -> PreparedRanker:
         """Itself, with what the first request would have to work out for all."""
-        _ = self.base, self.usual_of_trends, self.sounds, self.usual_sounds, self.followers, self.adopters, self.shares
-        _ = self.proposers.ready()
+        _ = self.trends, self.weights
         return self
-
-    @cached_property
-    def sounds(self) -> Floats:
-        """1 where a trend is a sound, shape (n,)."""
-        return _column(self.market.column("is_sound"))
-
-    @cached_property
-    def followers(self) -> Floats:
-        """Median followers of a trend's creators, shape (n,)."""
-        return _column(self.market.column("median_followers"))
-
-    @cached_property
-    def adopters(self) -> Floats:
-        """The input `adopters`, shape (n,)."""
-        return _column(self.of_trends[:, _ADOPTERS])
-
-    @cached_property
-    def shares(self) -> Floats:
-        """`region_share` of every region, shape (n, regions)."""
-        shares = self.market.region_shares
-        known: Floats = frozen(np.where(shares.sum(axis=1, keepdims=True) > 0, shares, np.nan))
-        return known
-
-    def _usual(self, proposed: Floats, known: float, lean: float, region: OfRegion) -> Floats:
-        """The linear inputs of a recommendable trend on average, but for how near it is and the cluster's."""
-        usual = np.empty(len(INPUTS))
-        usual[self.proposers.sparse] = proposed
-        usual[_HABIT] = self.usual_sounds * lean
-        usual[_WALK_BY_HISTORY] = usual[_WALK] * known
-        usual[_ADOPTERS_BY_HISTORY] = self.usual_of_trends[_ADOPTERS] * known
-        usual[_REGION] = region.usual
-        usual[_PAIRS:] = self.usual_of_trends
-        return usual
 
 
 def compiled_forest(ranker: Ranker) -> CompiledForest | None:

@@ -1,19 +1,16 @@
-"""A market's generators in the form that compiled loops take: what the linear stage takes in for one creator."""
+"""What compiled loops take of a market to propose trends to one creator: its generators, its trends, and room."""
 
 from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.candidates import GENERATORS, OF_HISTORY
 from models.compiled.mask_tables import frozen
-from models.creator import Words
 from models.generators.forms import Clustered, ItemToItem, Latent
 from models.interactions import Floats, Ints
 from models.market import Market
@@ -25,10 +22,8 @@ Rows = npt.NDArray[np.uint32]
 FLOOR: Final = math.log(OFFSET)
 """The input of a trend that a generator does not propose."""
 
-_NEAR: Final = GENERATORS.index("neighbours")
 
-
-class Scratch:
+class Room(NamedTuple):
     """Room for one request, of a market of n trends and g sparse generators; what is written only holds until the next.
 
     Attributes:
@@ -38,49 +33,82 @@ class Scratch:
         order: rows of the market, shape (n,).
     """
 
-    def __init__(self, n: int, g: int) -> None:
-        self.sums, self.spots = np.zeros(n), np.zeros(n, np.uint32)
-        self.rows, self.logs, self.counts = np.zeros((g, n + 1), np.uint32), np.zeros((g, n)), np.zeros(g, np.int64)
-        self.near, self.scores, self.best, self.order = np.zeros(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
+    sums: Floats
+    spots: Rows
+    rows: Rows
+    logs: Floats
+    counts: Ints
+    near: Floats
+    scores: Floats
+    best: Floats
+    order: Ints
 
     @classmethod
-    def of(cls, n: int, g: int) -> Scratch:
+    def of(cls, n: int, g: int) -> Room:
         """This thread's own; the same for all markets of this size."""
-        found: Scratch | None = getattr(_own, "scratch", None)
+        found: Room | None = getattr(_own, "room", None)
         if found is None or found.rows.shape != (g, n + 1):
-            found = _own.scratch = cls(n, g)
+            found = _own.room = cls(
+                sums=np.zeros(n),
+                spots=np.zeros(n, np.uint32),
+                rows=np.zeros((g, n + 1), np.uint32),
+                logs=np.zeros((g, n)),
+                counts=np.zeros(g, np.int64),
+                near=np.zeros(n),
+                scores=np.empty(n),
+                best=np.empty(n),
+                order=np.empty(n, np.int64),
+            )
         return found
 
 
 _own = threading.local()
 
 
-@dataclass(frozen=True)
-class Proposers:
-    """The generators of one market, in the order of `GENERATORS`.
+class OfGenerators(NamedTuple):
+    """The generators of one market, in the order of `GENERATORS`, as loops take them.
 
     Attributes:
         recommendable: of the market, shape (n,).
+        size: how many recommendable trends there are.
+        offset, floor: see `FLOOR`.
         indptr, indices, data: compressed rows of the sparse generators.
-        sparse: their places, shape (g,).
-        nearness: vectors of the vocabulary, shape (v, d), of the trends, shape (d, n), and their units, shape (n,).
-        clusters: vectors of the vocabulary, shape (v, d), centres, shape (c, d), and their squared lengths, shape (c,).
+        places: of the sparse generators among all, shape (g,).
+        of_history: which of them know a creator by the trends used alone, shape (g,).
+        vectors: of the vocabulary, shape (v, d).
+        market, units: vectors of the trends, see `models.generators.forms.Latent`, shapes (d, n) and (n,).
+        cluster_vectors: of the vocabulary, shape (v, d).
+        is_one_space: whether one vector places a creator both among trends and among clusters.
+        centres, lengths: of the clusters, shape (c, d), and their squared lengths, shape (c,).
         of_clusters: inputs of every cluster, the last one's for who is nowhere, shape (c + 1, n).
+        cluster_means: of a recommendable trend on average, shape (c + 1,).
         everybody: inputs of `OF_HISTORY` for who used nothing, shape (len(OF_HISTORY), n).
+        everybody_means: of a recommendable trend on average, shape (len(OF_HISTORY),).
     """
 
     recommendable: Bools
+    size: int
+    offset: float
+    floor: float
     indptr: tuple[npt.NDArray[Any], ...]
     indices: tuple[Rows, ...]
     data: tuple[Floats, ...]
-    sparse: Ints
-    nearness: tuple[Floats, npt.NDArray[Any], Floats]
-    clusters: tuple[Floats, Floats, Floats]
+    places: Ints
+    of_history: Bools
+    vectors: Floats
+    market: npt.NDArray[Any]
+    units: Floats
+    cluster_vectors: Floats
+    is_one_space: bool
+    centres: Floats
+    lengths: Floats
     of_clusters: Floats
+    cluster_means: Floats
     everybody: Floats
+    everybody_means: Floats
 
     @classmethod
-    def of(cls, market: Market) -> Proposers:
+    def of(cls, market: Market) -> OfGenerators:
         """Lay out the generators of a market: one of them says how near a trend is, one knows clusters."""
         fitted = [market.generators[name] for name in GENERATORS]
         sparse = [(at, _positive(g.matrix)) for at, g in enumerate(fitted) if isinstance(g, ItemToItem)]
@@ -88,118 +116,74 @@ class Proposers:
         (clustered,) = (g for g in fitted if isinstance(g, Clustered))
         if latent.words.shape[1] != clustered.words.shape[1]:
             raise ValueError("trends and clusters must lie in spaces of one dimension: the loops check no bounds")
-        everybody = np.stack([market.for_everybody[name] for name in OF_HISTORY])
+        recommendable, places = market.recommendable, np.array([at for at, _ in sparse])
+        of_clusters = _inputs(clustered.shares, recommendable)
+        everybody = _inputs(np.stack([market.for_everybody[name] for name in OF_HISTORY]), recommendable)
         return cls(
-            recommendable=frozen(market.recommendable),
+            recommendable=frozen(recommendable),
+            size=int(np.count_nonzero(recommendable)),
+            offset=OFFSET,
+            floor=FLOOR,
             indptr=tuple(frozen(matrix.indptr.astype(np.int32, copy=False)) for _, matrix in sparse),
             indices=tuple(frozen(matrix.indices.astype(np.int32, copy=False).view(np.uint32)) for _, matrix in sparse),
             data=tuple(frozen(matrix.data) for _, matrix in sparse),
-            sparse=frozen(np.array([at for at, _ in sparse])),
-            nearness=(_whole(latent.words), _whole(latent.market), _whole(latent.units)),
-            clusters=(_whole(clustered.words), _whole(clustered.centres), frozen((clustered.centres**2).sum(axis=1))),
-            of_clusters=frozen(_inputs(clustered.shares, market.recommendable)),
-            everybody=frozen(_inputs(everybody, market.recommendable)),
+            places=frozen(places),
+            of_history=frozen(places < len(OF_HISTORY)),
+            vectors=_whole(latent.words),
+            market=_whole(latent.market),
+            units=_whole(latent.units),
+            cluster_vectors=_whole(clustered.words),
+            is_one_space=np.array_equal(latent.words, clustered.words),
+            centres=_whole(clustered.centres),
+            lengths=frozen((clustered.centres**2).sum(axis=1)),
+            of_clusters=frozen(of_clusters),
+            cluster_means=frozen(mean(of_clusters, recommendable)),
+            everybody=frozen(everybody),
+            everybody_means=frozen(mean(everybody, recommendable)),
         )
 
-    @cached_property
-    def cluster_means(self) -> Floats:
-        """The input of a recommendable trend on average, for each cluster, shape (c + 1,)."""
-        return mean(self.of_clusters, self.recommendable)
 
-    @cached_property
-    def everybody_means(self) -> Floats:
-        """The inputs of a recommendable trend on average, for who used nothing, shape (len(OF_HISTORY),)."""
-        return mean(self.everybody, self.recommendable)
+class OfTrends(NamedTuple):
+    """What the linear stage and pair features take of a market's trends, whoever asks.
 
-    def scratch(self) -> Scratch:
-        """This thread's room for a request."""
-        return Scratch.of(len(self.recommendable), len(self.sparse))
+    Attributes:
+        base: what the trend side adds to the linear score, shape (n,).
+        sounds: 1 where a trend is a sound, shape (n,).
+        adopters: the input of that name, shape (n,).
+        followers: median of a trend's creators, shape (n,).
+        shares: `region_share` of every region, shape (n, regions).
+        usual: the trend side of a recommendable trend, on average, shape (len(TREND_INPUTS),).
+        usual_sounds: the share of sounds among the recommendable trends.
+    """
 
-    def near(self, said: Words, room: Scratch) -> tuple[int, float]:
-        """Write how near every trend is to `room.near`; the creator's cluster, and a recommendable trend's mean."""
-        from models.compiled.linear_kernels import approach, nearest, place
+    base: Floats
+    sounds: Floats
+    adopters: Floats
+    followers: Floats
+    shares: Floats
+    usual: Floats
+    usual_sounds: float
 
-        vectors, centres, lengths = self.clusters
-        vector = np.empty(vectors.shape[1])
-        is_known = place(said.columns, vectors, vector)
-        group = nearest(vector, centres, lengths) if is_known else len(centres)
-        if said.blank:
-            room.near[:] = self.everybody[_NEAR]
-            return group, float(self.everybody_means[_NEAR])
-        vectors, market, units = self.nearness
-        if not self.is_one_space:
-            place(said.columns, vectors, vector)
-        total = approach(vector, market, units, self.recommendable, OFFSET, room.near)
-        return group, total / max(self.count, 1)
 
-    def propose(self, said: Words, weights: Floats, room: Scratch) -> Floats:
-        """Add to `room.scores` what the sparse generators propose beyond `FLOOR`.
+class Places(NamedTuple):
+    """Where inputs lie among all of the linear stage.
 
-        Args:
-            weights: of all generators for this creator, shape (len(GENERATORS),).
+    Attributes:
+        trends: where the trend side begins.
+        adopters: place in the trend side.
+        columns: how many pair features there are.
+    """
 
-        Returns:
-            The sparse generators' inputs of a recommendable trend, on average, shape (g,).
-        """
-        from models.compiled.proposal_kernels import propose
-
-        own, totals = weights[self.sparse], np.empty(len(self.sparse))
-        if said.blank:
-            own[self.of_history] = 0.0
-        propose(
-            said.columns,
-            self.indptr,
-            self.indices,
-            self.data,
-            own,
-            self.recommendable,
-            OFFSET,
-            room.sums,
-            room.rows,
-            room.logs,
-            room.counts,
-            totals,
-            room.scores,
-        )
-        means = (FLOOR + totals / self.count) if self.count else np.zeros(len(totals))
-        if said.blank:
-            known = self.sparse[self.of_history]
-            room.scores += weights[known] @ (self.everybody[known] - FLOOR)
-            means[self.of_history] = self.everybody_means[known]
-        return np.asarray(means)
-
-    def fill(self, said: Words, rows: Ints, room: Scratch, inputs: Floats) -> None:
-        """Write the sparse generators' inputs of some rows, as `propose` left them.
-
-        Args:
-            inputs: written but for the first row, shape (m + 1, at least len(GENERATORS)).
-        """
-        from models.compiled.proposal_kernels import fill_proposed
-
-        fill_proposed(rows, room.rows, room.logs, room.counts, self.sparse, OFFSET, room.spots, inputs)
-        if said.blank:
-            known = self.sparse[self.of_history]
-            inputs[1:, known] = self.everybody[known][:, rows].T
-
-    def ready(self) -> Proposers:
-        """Itself, with what the first request would have to work out for all."""
-        _ = self.cluster_means, self.everybody_means, self.is_one_space, self.count, self.of_history
-        return self
-
-    @cached_property
-    def is_one_space(self) -> bool:
-        """Whether one vector places a creator both among trends and among clusters."""
-        return np.array_equal(self.nearness[0], self.clusters[0])
-
-    @cached_property
-    def count(self) -> int:
-        """Of recommendable trends."""
-        return int(np.count_nonzero(self.recommendable))
-
-    @cached_property
-    def of_history(self) -> Bools:
-        """Which of the sparse generators know a creator by the trends used alone, shape (g,)."""
-        return self.sparse < len(OF_HISTORY)
+    near: int
+    cluster: int
+    walk: int
+    habit: int
+    walk_by_history: int
+    adopters_by_history: int
+    region: int
+    trends: int
+    adopters: int
+    columns: int
 
 
 def _whole(table: Any) -> Any:
