@@ -135,14 +135,18 @@ class Creator:
         """Only what the creator is made of."""
         return {name: value for name, value in vars(self).items() if name != "_known"}
 
-    def rows_used(self, market: Market) -> list[int]:
-        """Rows of the market's trends that this creator has used or taken up, ascending; looked up as words are."""
+    def rows_used(self, market: Market) -> Ints:
+        """Rows of the market's trends that this creator has used or taken up, ascending, not to be written.
+
+        Looked up as words are.
+        """
         place, found = self._known.get("used", (None, None))
         if place is not market.row_of or found is None:
             keys = self.trend_keys if not self.adopted else {*self.trend_keys, *self.adopted}
-            found = sorted(row for key in keys if (row := market.row_of.get(key)) is not None)
+            found = np.array(sorted(row for key in keys if (row := market.row_of.get(key)) is not None), np.int64)
+            found.flags.writeable = False
             self._known["used"] = market.row_of, found
-        return list(found)
+        return found
 
     def rows_dismissed(self, market: Market) -> list[int]:
         """Rows of the market's trends that this creator wants no more of, ascending."""

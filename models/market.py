@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from configs import TrendSettings
+from features.contract import TREND_TYPES
 from features.forecasts import HORIZONS_DAYS
 from features.recency import age_days, hours_since
 from features.trends import NUMERIC
@@ -86,17 +87,29 @@ class Market:
         return {name: generator.scores(whole)[0] for name, generator in self.generators.items()}
 
     @cached_property
-    def _of_kind(self) -> dict[str, Bools]:
+    def kinds(self) -> npt.NDArray[np.int8]:
+        """Place of each trend's kind in `TREND_TYPES`, shape (n,)."""
+        return np.asarray(sum(place * (self.types == kind) for place, kind in enumerate(TREND_TYPES)), np.int8)
+
+    @cached_property
+    def whole(self) -> Bools:
+        """Every trend, shape (n,); not to be written."""
+        every = np.ones(len(self), np.bool_)
+        every.flags.writeable = False
+        return every
+
+    @cached_property
+    def _of_kinds(self) -> dict[tuple[str, ...], Bools]:
         return {}
 
     def of_kinds(self, kinds: Iterable[str]) -> Bools:
-        """Which trends are of one of these kinds, shape (n,); kept for the next request."""
-        found = np.zeros(len(self), np.bool_)
-        for kind in kinds:
-            if kind not in self._of_kind:
-                self._of_kind[kind] = self.types == kind
-            found |= self._of_kind[kind]
-        return found
+        """Which trends are of one of these kinds, shape (n,); kept for the next request, and not to be written."""
+        asked = tuple(kinds)
+        if asked not in self._of_kinds:
+            found = np.isin(self.kinds, [place for place, kind in enumerate(TREND_TYPES) if kind in asked])
+            found.flags.writeable = False
+            self._of_kinds[asked] = found
+        return self._of_kinds[asked]
 
     def column(self, name: str) -> Floats:
         """One column of `numeric`, shape (n,)."""

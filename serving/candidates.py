@@ -11,7 +11,7 @@ from serving.schemas import RankQuery
 def source(query: RankQuery, market: Market) -> Bools:
     """The whole market, or the caller's own candidates that are in it, shape (n,)."""
     if query.only is None:
-        return np.ones(len(market), np.bool_)
+        return market.whole
     asked = np.zeros(len(market), np.bool_)
     asked[[row for key in query.only if (row := market.row_of.get(key)) is not None]] = True
     return asked

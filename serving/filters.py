@@ -16,12 +16,12 @@ def eligible(query: RankQuery, creator: Creator, market: Market, candidates: Boo
     known, wanted = market.recommendable, market.of_kinds(query.kinds)
     rows = {
         "excluded": [row for key in query.exclude if (row := market.row_of.get(key)) is not None],
-        "used": [] if query.include_used else creator.rows_used(market),
+        "used": () if query.include_used else creator.rows_used(market),
         "dismissed": creator.rows_dismissed(market),
     }
     kept = candidates & known
     kept &= wanted
     for dropped in rows.values():
-        if dropped:
+        if len(dropped):
             kept[dropped] = False
     return Filtered(kept, candidates, {"generic": known, "kind": wanted}, rows)

@@ -248,7 +248,7 @@ class Filtered:
     kept: Bools
     candidates: Bools
     passes: Mapping[str, Bools]
-    rows: Mapping[str, Sequence[int]]
+    rows: Mapping[str, Sequence[int] | Ints]
 
     @property
     def removed(self) -> Mapping[str, Ints]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.compiled.lines import compiled
 from models.interactions import Floats, Ints
 
 Place = int | np.int64
+Kinds = npt.NDArray[np.int8]
 
 FEW: Final = 24
 """So many are put in order one by one."""
@@ -50,6 +52,36 @@ def in_order(scores: Floats, rows: Ints) -> Ints:
                 places[begin:end] = equals[np.argsort(rows[equals])]
             begin = end
     return places
+
+
+@compiled
+def diversify(groups: Ints, kinds: Kinds, most: int, limit: int) -> Ints:
+    """See `serving.rerank.diversify`.
+
+    Args:
+        groups, kinds: of the candidates, best first, none of them negative, shape (m,).
+        most: places wanted.
+        limit: how many of a kind, while others can fill.
+    """
+    seen, counts = np.zeros(groups.max() + 1 if len(groups) else 0, np.bool_), np.zeros(128, np.int64)
+    within, above = np.empty(most, np.int64), np.empty(most, np.int64)
+    inside, outside = 0, 0
+    for place in range(len(groups)):
+        if inside == most:
+            return within
+        if seen[groups[place]]:
+            continue
+        seen[groups[place]] = True
+        counts[kinds[place]] += 1
+        if counts[kinds[place]] <= limit:
+            within[inside] = place
+            inside += 1
+        elif outside < most:
+            above[outside] = place
+            outside += 1
+    chosen = np.concatenate((within[:inside], above[: min(outside, most - inside)]))
+    chosen.sort()
+    return chosen
 
 
 @compiled
