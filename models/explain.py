@@ -7,11 +7,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.compiled.contributions import Leaves, Nodes, Ways
+from models.compiled.contributions import Nodes, Ways
+from models.compiled.mask_tables import frozen
 from models.compiled.masks import texts_of
+from models.compiled.prepared import PreparedRanker
+from models.creator import Creator
 from models.interactions import Floats, Ints
 from models.market import TREND_COLUMNS
-from models.pairs import FEATURES, TREND_INPUTS
+from models.pairs import FEATURES, PAIR_INPUTS, TREND_INPUTS, creator_terms
 from models.ranker import Calibration, Ranker
 from models.reasons import PHRASES
 from models.schema import STAGE_ONE
@@ -50,22 +53,20 @@ class Explainer:
         nodes = Nodes.of_texts(texts_of(ranker.boosters)) if ranker.boosters else None
         return cls(ranker, nodes, Ways.of(nodes, len(ranker.schema.features)) if nodes else None)
 
-    def contributions(self, features: Floats, usual: Floats, leaves: Leaves | None = None) -> Floats:
+    @property
+    def scale(self) -> float:
+        """Of what the trees contribute."""
+        return self.ranker.trust / max(len(self.ranker.boosters), 1)
+
+    def contributions(self, features: Floats, usual: Floats) -> Floats:
         """What each feature adds to each raw score, compared with a usual candidate, shape (m, len(schema.features)).
 
         Args:
             features: of the trees, shape (m, len(schema.features)).
             usual: the linear inputs of the candidates on average, shape (len(schema.inputs),).
-            leaves: where the rows end in each tree, see `PreparedRanker.leaves`; found out where it is not given.
         """
         ranker = self.ranker
-        scale = ranker.trust / max(len(ranker.boosters), 1)
-        if self.nodes is None or self.ways is None:
-            total = np.zeros(features.shape)
-        elif leaves is None:
-            total = self.nodes.contributions(features, scale)
-        else:
-            total = self.ways.contributions(leaves, scale)
+        total = np.zeros(features.shape) if self.nodes is None else self.nodes.contributions(features, self.scale)
         inputs = ranker.schema.inputs_at
         total[:, inputs] += (features[:, inputs] - usual) * ranker.weights
         return total
@@ -85,6 +86,57 @@ class Explained(NamedTuple):
     numbers: Floats
     phrases: Ints
     values: Floats
+
+
+def explain(
+    prepared: PreparedRanker,
+    explainer: Explainer,
+    creator: Creator,
+    rows: Ints,
+    cross: Floats,
+    usual: Floats,
+    raw: Floats,
+    most: int,
+) -> Explained:
+    """What is told of some rows that a prepared ranker picked and scored.
+
+    Args:
+        rows, cross, usual: see `models.compiled.prepared.Picked`.
+        raw: their scores, shape (m,).
+        most: how many reasons a row at the most.
+    """
+    calibration, terms = explainer.ranker.calibration, creator_terms(creator)
+    stranger, forest, ways = creator.words_of(prepared.market).blank, prepared.forest, explainer.ways
+    if forest is None or ways is None or not forest.forest.layout.shared:
+        features = prepared.features(creator, rows, cross)
+        return explained(features, explainer.contributions(features, usual), raw, calibration, terms, most, stranger)
+    from models.compiled.reason_kernels import explain
+
+    given, chosen, crossed, masks, own, both = forest.arguments(creator.profile, rows, cross)
+    layout = forest.forest.layout
+    found, numbers, phrases, values = explain(
+        frozen(prepared.market.numeric),
+        frozen(prepared.of_trends),
+        given,
+        chosen,
+        crossed,
+        len(PAIR_INPUTS),
+        (masks, own, both, layout.first_tree, layout.lanes),
+        (ways.first, ways.steps, ways.lines),
+        explainer.scale,
+        explainer.ranker.schema.inputs_at.start,
+        frozen(usual),
+        prepared.weights,
+        _IMPERSONAL if stranger else _ROLES,
+        _READS,
+        _BOUNDS,
+        _sigmoid(calibration, terms),
+        frozen(raw),
+        most,
+    )
+    if not found:
+        raise IndexError(f"rows must be 0 to {len(prepared.market) - 1}")
+    return Explained(numbers, phrases, values)
 
 
 def explained(
@@ -108,9 +160,14 @@ def explained(
     """
     from models.compiled.reason_kernels import tell
 
-    sigmoid = np.array([calibration.slope, float(terms @ calibration.pace) + calibration.intercept])
+    sigmoid = _sigmoid(calibration, terms)
     roles = _IMPERSONAL if stranger else _ROLES
-    return Explained(*tell(features, contributions, roles, _READS, _BOUNDS, sigmoid, raw, most))
+    return Explained(*tell(features, contributions, roles, _READS, _BOUNDS, sigmoid, frozen(raw), most))
+
+
+def _sigmoid(calibration: Calibration, terms: Floats) -> Floats:
+    """Slope and intercept for a creator with these terms."""
+    return np.array([calibration.slope, float(terms @ calibration.pace) + calibration.intercept])
 
 
 def reasons(told: Explained) -> list[list[str]]:

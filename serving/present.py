@@ -12,7 +12,7 @@ import orjson
 
 from features.trends import NUMERIC
 from models.creator import CREATOR_COLUMNS, Creator
-from models.explain import explained
+from models.explain import explain
 from models.interactions import Floats
 from models.market import Market
 from models.pairs import creator_terms
@@ -40,13 +40,8 @@ def items(scored: Scored, creator: Creator, pipeline: Pipeline, most_reasons: in
 
     What is the same for every creator was encoded before; only scores and the choice of reasons are made here.
     """
-    model, rows = pipeline.model, scored.rows
-    features = pipeline.prepared.features(creator, rows, scored.cross)
-    leaves = pipeline.prepared.leaves(creator, rows, scored.cross)
-    contributions = model.explainer.contributions(features, scored.usual, leaves)
-    calibration, terms = model.ranker.calibration, creator_terms(creator)
-    stranger = creator.words_of(pipeline.snapshot.market).blank
-    why = explained(features, contributions, scored.raw, calibration, terms, most_reasons, stranger)
+    rows, picked = scored.rows, (scored.rows, scored.cross, scored.usual, scored.raw)
+    why = explain(pipeline.prepared, pipeline.model.explainer, creator, *picked, most_reasons)
     texts = pipeline.texts
     told = texts.of(rows.tolist()), texts.dates, _triples(why.numbers), why.phrases.tolist(), why.values.tolist()
     return Items(encoded_items(*told), why.numbers[:, 0])

@@ -178,7 +178,7 @@ class PreparedForest:
         from models.compiled.mask_kernels import score_large, score_small
 
         forest, layout = self.forest, self.forest.layout
-        shared = self._arguments(creator, rows, cross)
+        shared = self.arguments(creator, rows, cross)
         out = np.empty(len(rows)) if out is None else out
         if out.shape != shared[1].shape or out.dtype != np.float64 or not out.flags.carray:
             raise ValueError(f"the scores need a writable, contiguous array of float64, shape {shared[1].shape}")
@@ -201,13 +201,17 @@ class PreparedForest:
         if not self.forest.layout.shared:
             return None
         found = np.empty((len(rows), len(self.forest.trees.leaves)), np.uint16)
-        layout, shared = self.forest.layout, self._arguments(creator, rows, cross)
+        layout, shared = self.forest.layout, self.arguments(creator, rows, cross)
         if not find_leaves(*shared, layout.first_tree, layout.lanes, found):
             raise IndexError(f"rows must be 0 to {len(self) - 1}")
         return found
 
-    def _arguments(self, creator: Floats, rows: Ints, cross: Floats) -> Shared:
-        """What the loops take first."""
+    def arguments(self, creator: Floats, rows: Ints, cross: Floats) -> Shared:
+        """What the loops take first: creator, rows, cross features, masks, and the tables of both sides.
+
+        Raises:
+            ValueError: something has another shape.
+        """
         forest = self.forest
         given = _matrix(np.reshape(creator, (1, -1)), forest.widths["creator"], "creator")
         rows = frozen(np.ascontiguousarray(rows, np.int64))

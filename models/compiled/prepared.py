@@ -194,10 +194,6 @@ class PreparedRanker:
         table[:, _REST] = cross[:, _PAIRS:]
         return table
 
-    def leaves(self, creator: Creator, rows: Ints, cross: Floats) -> npt.NDArray[np.uint16] | None:
-        """The leaf of some picked rows in each tree, counted from the left, shape (m, t); None where none is known."""
-        return None if self.forest is None else self.forest.leaves(creator.profile, rows, cross)
-
     def patched(self, market: Market, rows: Ints) -> PreparedRanker:
         """The same ranker on a market in which only the trend side of some rows has changed."""
         changed = self.of_trends.copy()

@@ -1,11 +1,65 @@
-"""The compiled loop of what is told of each item; importing this module imports numba."""
+"""The compiled loops of what is told of each item; importing this module imports numba."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from models.compiled.lines import compiled
+from models.compiled.mask_kernels import find_leaves
+from models.compiled.mask_tables import Lanes, SideArrays, Words
+from models.compiled.path_kernels import Singles, add_ways
 from models.interactions import Floats, Ints
+
+Forest = tuple[Words, SideArrays, SideArrays, Ints, Lanes]
+Ways = tuple[Ints, Singles, int]
+
+
+@compiled
+def explain(
+    numeric: Floats, of_trends: Floats, profile: Floats, rows: Ints, cross: Floats, pairs: int, forest: Forest,
+    ways: Ways, scale: float, inputs: int, usual: Floats, weights: Floats, roles: Ints, reads: Ints, bounds: Floats,
+    sigmoid: Floats, raw: Floats, most: int,
+) -> tuple[bool, Floats, Ints, Floats]:  # fmt: skip
+    """See `models.explain.explain`: what `features`, `leaves`, contributions and `tell` do, in one call.
+
+    Args:
+        numeric, of_trends: of the market, shapes (n, ·).
+        profile: of the creator, shape (1, c).
+        rows: of the market, shape (m,).
+        cross: of those rows, shape (m, ·); the first `pairs` columns come before the trend's.
+        forest: masks of the trends, tables of the creator's and of the cross features, first trees, kind of lanes.
+        ways: see `models.compiled.path_kernels.add_ways`.
+        scale: of the trees' contributions.
+        inputs: where the linear inputs begin among the features.
+        usual, weights: of the linear inputs, shape (i,).
+        roles, reads, bounds, sigmoid, raw, most: see `tell`.
+
+    Returns:
+        Whether all rows are of the market, and what `tell` returns.
+    """
+    a = numeric.shape[1]
+    b = a + profile.shape[1]
+    c = b + pairs
+    d = c + of_trends.shape[1]
+    features = np.empty((len(rows), d + cross.shape[1] - pairs))
+    total = np.zeros(features.shape)
+    trend, own, crossed, first_tree, kind = forest
+    first, steps, lines = ways
+    leaves = np.empty((len(rows), len(first)), np.uint16)
+    found = find_leaves(profile, rows, cross, trend, own, crossed, first_tree, kind, leaves)
+    if found:
+        for i in range(len(rows)):
+            features[i, :a] = numeric[rows[i]]
+            features[i, a:b] = profile[0]
+            features[i, b:c] = cross[i, :pairs]
+            features[i, c:d] = of_trends[rows[i]]
+            features[i, d:] = cross[i, pairs:]
+        add_ways(leaves, first, steps, lines, scale, total)
+        for i in range(len(rows)):
+            for j in range(len(usual)):
+                total[i, inputs + j] += (features[i, inputs + j] - usual[j]) * weights[j]
+    numbers, phrases, values = tell(features, total, roles, reads, bounds, sigmoid, raw, most)
+    return found, numbers, phrases, values
 
 
 @compiled

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import configs
 from models.compiled.prepared import CROSS, PreparedRanker, compiled_forest
 from models.creator import Creator, word_columns
+from models.explain import Explainer, explain
 from models.pairs import INPUTS, linear_inputs, proposals, query, trend_inputs
 from models.panel import Panel
 from models.ranker import Ranker, fit_ranker
@@ -61,6 +62,33 @@ def test_it_picks_and_scores_what_the_reference_does(
         np.testing.assert_allclose(features, wanted.features, atol=1e-9)
         np.testing.assert_allclose(prepared.score(creator, picked), ranker.score(wanted, 1), atol=1e-9)
         np.testing.assert_allclose(picked.usual, inputs[panel.market.recommendable].mean(axis=0), atol=1e-9)
+
+
+def test_what_is_told_in_one_call_is_what_the_steps_tell(
+    panels: list[Panel], ranker: Ranker, prepared: PreparedRanker
+) -> None:
+    explainer, told = Explainer.of(ranker), 0
+    for creator, allowed in somebody(panels[-1]):
+        picked = prepared.pick(creator, allowed, 20)
+        raw = prepared.score(creator, picked)
+        at_once = explain(prepared, explainer, creator, picked.rows, picked.cross, picked.usual, raw, 3)
+        by_lightgbm = replace(prepared, forest=None)
+        in_steps = explain(by_lightgbm, explainer, creator, picked.rows, picked.cross, picked.usual, raw, 3)
+        np.testing.assert_allclose(at_once.numbers, in_steps.numbers, rtol=0, atol=1.1e-4)
+        np.testing.assert_array_equal(at_once.phrases, in_steps.phrases)
+        np.testing.assert_allclose(at_once.values, in_steps.values, atol=1e-9)
+        told += int((at_once.phrases >= 0).sum())
+    assert told
+
+
+def test_nothing_is_told_of_rows_that_are_not_of_the_market(
+    panels: list[Panel], ranker: Ranker, prepared: PreparedRanker
+) -> None:
+    creator, allowed = somebody(panels[-1])[0]
+    picked = prepared.pick(creator, allowed, 3)
+    beyond = picked.rows + len(prepared.market)
+    with pytest.raises(IndexError, match="rows must be"):
+        explain(prepared, Explainer.of(ranker), creator, beyond, picked.cross, picked.usual, picked.stage_one, 3)
 
 
 @settings(max_examples=10, deadline=None)
