@@ -61,15 +61,12 @@ def nearest(vector: Floats, centres: Floats, lengths: Floats) -> int:
 
 
 @compiled
-def approach(
-    vector: Floats, market: npt.NDArray[Any], units: Floats, recommendable: Bools, offset: float, near: Floats
-) -> float:
-    """How near a creator is to every trend, as an input of the linear stage, and the sum over the recommendable.
+def approach(vector: Floats, market: npt.NDArray[Any], units: Floats, recommendable: Bools, near: Floats) -> float:
+    """How near a creator is to every trend, and 1 ÷ the nearness of the nearest recommendable one.
 
     Args:
         vector: of the creator, shape (d,).
         market, units: see `models.generators.forms.Latent`, shapes (d, n) and (n,).
-        offset: added to the nearness ÷ that of the nearest recommendable trend.
         near: written, shape (n,).
     """
     for begin in range(0, len(near), TILE):
@@ -77,7 +74,12 @@ def approach(
         _project(vector, market, begin, here)
         for i in range(len(here)):
             here[i] *= units[begin + i]
-    scale = 1 / _best(near, recommendable)
+    return 1 / _best(near, recommendable)
+
+
+@compiled
+def as_inputs(near: Floats, scale: float, offset: float, recommendable: Bools) -> float:
+    """Turn nearness into an input of the linear stage, in place, and add up what is recommendable."""
     for i in range(len(near)):
         near[i] = logarithm(max(near[i], 0.0) * scale + offset)
     return _total(near, recommendable)
@@ -88,7 +90,7 @@ def weigh(
     base: Floats,
     near: Floats,
     of_cluster: Floats,
-    sounds: Floats,
+    sounds: Bools,
     adopters: Floats,
     match: Floats,
     amounts: Floats,
@@ -157,7 +159,7 @@ def fill_pairs(
     columns: Ints,
     near: Floats,
     of_cluster: Floats,
-    sounds: Floats,
+    sounds: Bools,
     adopters: Floats,
     match: Floats,
     shares: Floats,

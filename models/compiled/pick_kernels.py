@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled.choice_kernels import choose
-from models.compiled.linear_kernels import approach, fill_pairs, nearest, place, weigh
+from models.compiled.linear_kernels import TILE, approach, as_inputs, fill_pairs, nearest, place, weigh
 from models.compiled.lines import compiled
 from models.compiled.proposal_kernels import fill_proposed, propose
 from models.compiled.proposers import OfGenerators, OfTrends, Places, Room
@@ -52,7 +52,7 @@ def pick(
     """
     lean, known = traits[0], traits[1]
     usual = np.empty(len(weights))
-    group = _near(of, at, room, words, blank, usual)
+    group, scale = _near(of, at, room, words, blank)
     of_cluster = of.of_clusters[group]
     own, floor = _own_weights(of, at, weights, known)
     amounts = np.array(
@@ -64,9 +64,16 @@ def pick(
             weights[at.region],
         ]
     )
-    weigh(
-        trends.base, room.near, of_cluster, trends.sounds, trends.adopters, match, amounts, floor, allowed, room.scores
-    )  # fmt: skip
+    total, n = 0.0, len(room.scores)
+    for begin in range(0, n, TILE):  # some trends after others: what is written is still at hand when it is read
+        end = min(begin + TILE, n)
+        near = room.near[begin:end]
+        total += 0.0 if blank else as_inputs(near, scale, of.offset, of.recommendable[begin:end])
+        weigh(
+            trends.base[begin:end], near, of_cluster[begin:end], trends.sounds[begin:end], trends.adopters[begin:end],
+            match[begin:end], amounts, floor, allowed[begin:end], room.scores[begin:end],
+        )  # fmt: skip
+    usual[at.near] = of.everybody_means[at.near] if blank else total / max(of.size, 1)
     _propose(of, room, words, blank, own, usual)
     usual[at.cluster] = of.cluster_means[group]
     usual[at.habit] = trends.usual_sounds * lean
@@ -97,20 +104,17 @@ def pick(
 
 
 @compiled
-def _near(of: OfGenerators, at: Places, room: Room, words: Ints, blank: bool, usual: Floats) -> int:
-    """Write how near every trend is to `room.near`, and what is usual; says the creator's cluster."""
+def _near(of: OfGenerators, at: Places, room: Room, words: Ints, blank: bool) -> tuple[int, float]:
+    """Write how near every trend is to `room.near`; says the creator's cluster, and what to scale nearness by."""
     vector = np.empty(of.vectors.shape[1])
     is_known = place(words, of.cluster_vectors, vector)
     group = nearest(vector, of.centres, of.lengths) if is_known else len(of.centres)
     if blank:
         room.near[:] = of.everybody[at.near]
-        usual[at.near] = of.everybody_means[at.near]
-    else:
-        if not of.is_one_space:
-            place(words, of.vectors, vector)
-        total = approach(vector, of.market, of.units, of.recommendable, of.offset, room.near)
-        usual[at.near] = total / max(of.size, 1)
-    return group
+        return group, 1.0
+    if not of.is_one_space:
+        place(words, of.vectors, vector)
+    return group, approach(vector, of.market, of.units, of.recommendable, room.near)
 
 
 @compiled

@@ -129,15 +129,15 @@ class PreparedRanker:
     def trends(self) -> OfTrends:
         """What the linear stage takes of them."""
         market, shares = self.market, self.market.region_shares
-        sounds = _column(market.column("is_sound"))
+        sounds = market.column("is_sound") == 1
         return OfTrends(
             base=_column(self.of_trends @ self.weights[_PAIRS:]),
-            sounds=sounds,
+            sounds=frozen(sounds),
             adopters=_column(self.of_trends[:, _PLACES.adopters]),
             followers=_column(market.column("median_followers")),
             shares=frozen(np.where(shares.sum(axis=1, keepdims=True) > 0, shares, np.nan)),
             usual=frozen(mean(self.of_trends.T, market.recommendable)),
-            usual_sounds=float(mean(sounds[None, :], market.recommendable)[0]),
+            usual_sounds=float(mean(sounds[None, :].astype(np.float64), market.recommendable)[0]),
         )
 
     @cached_property

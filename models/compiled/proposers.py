@@ -148,7 +148,7 @@ class OfTrends(NamedTuple):
 
     Attributes:
         base: what the trend side adds to the linear score, shape (n,).
-        sounds: 1 where a trend is a sound, shape (n,).
+        sounds: whether a trend is a sound, shape (n,).
         adopters: the input of that name, shape (n,).
         followers: median of a trend's creators, shape (n,).
         shares: `region_share` of every region, shape (n, regions).
@@ -157,7 +157,7 @@ class OfTrends(NamedTuple):
     """
 
     base: Floats
-    sounds: Floats
+    sounds: Bools
     adopters: Floats
     followers: Floats
     shares: Floats
