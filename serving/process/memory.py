@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+COMPILER: Final = "libllvmlite"
+"""The library that compiles loops, 60 MiB of it: once they are all loaded, nothing runs in it."""
+
+SMAPS: Final = Path("/proc/self/smaps")
+MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) .*?(/\S+)?$")
+DONTNEED: Final = 4
+"""The advice MADV_DONTNEED of Linux: pages of a file come back from the file when they are looked at again."""
 
 
 def settle() -> None:
@@ -11,6 +23,23 @@ def settle() -> None:
     gc.collect()
     gc.freeze()  # what lives as long as the process is not looked through again
     try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError):  # another C library keeps what it keeps
+        library = ctypes.CDLL(None)
+        library.malloc_trim(0)
+        library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for begin, end in _idle(SMAPS.read_text().splitlines()):
+            library.madvise(begin, end - begin, DONTNEED)
+    except (AttributeError, OSError):  # another system, or another C library, keeps what it keeps
         return
+
+
+def _idle(smaps: list[str]) -> Iterator[tuple[int, int]]:
+    """Where the compiler's library lies as it is in its file; from the first byte to before the last."""
+    here: tuple[int, int] | None = None
+    for line in smaps:
+        if found := MAPPING.match(line):
+            begin, end, rights, file = found.groups()
+            here = (int(begin, 16), int(end, 16)) if COMPILER in (file or "") and rights[1] == "-" else None
+        elif line.startswith(("Anonymous:", "Swap:")) and line.split()[1] != "0":
+            here = None  # some of it was written to when it was loaded
+        elif here and line.startswith("VmFlags:"):  # the last that is said of it
+            yield here
