@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from configs import TrendSettings
@@ -63,9 +64,28 @@ def patched(market: Market, rows: TrendRows, settings: TrendSettings) -> tuple[M
         daily_uses=daily,
         recommendable=recommendable,
     )
-    if "for_everybody" in vars(market):  # the generators are the same
-        vars(made)["for_everybody"] = market.for_everybody
-    return made, np.union1d(at, gone)
+    vars(made).update({name: vars(market)[name] for name in _LASTING if name in vars(market)})
+    return made, _differing(market, made, np.union1d(at, gone))
+
+
+_LASTING: Final = ("for_everybody", "kinds", "whole", "_of_kinds")
+"""What was worked out of the generators and the kinds of trends: they are the same."""
+
+
+def _differing(before: Market, after: Market, rows: Ints) -> Ints:
+    """Those of some rows that are not as they were: where nobody posts, most that is worked out anew is the same."""
+    if before.region_codes != after.region_codes:
+        return rows
+    same = np.ones(len(rows), bool)
+    for name in ("numeric", "taste", "daily_uses", "region_shares"):
+        same &= _equal(getattr(before, name)[rows], getattr(after, name)[rows]).all(axis=1)
+    for name in ("recommendable", "names", "authors", "stages"):
+        same &= getattr(before, name)[rows] == getattr(after, name)[rows]
+    return rows[~same]
+
+
+def _equal(one: Floats, other: Floats) -> npt.NDArray[np.bool_]:
+    return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
 
 
 def _put(column: Any, at: Ints, values: Any) -> Any:

@@ -129,7 +129,10 @@ class ItemTexts:
         known = self._known.copy()
         for row in snapshot.changed.tolist():
             known.pop(row, None)
-        return ItemTexts(snapshot, self._hit_rates, known)
+        made = ItemTexts(snapshot, self._hit_rates, known)
+        if snapshot.market.as_of == self._snapshot.market.as_of:
+            made.dates = self.dates  # and what was dated by them stays
+        return made
 
     def of(self, rows: Sequence[int]) -> list[ItemText]:
         """The texts of some rows."""

@@ -196,6 +196,10 @@ class PreparedRanker:
 
     def patched(self, market: Market, rows: Ints) -> PreparedRanker:
         """The same ranker on a market in which only the trend side of some rows has changed."""
+        if not len(rows):
+            same = replace(self, market=market)
+            vars(same).update({name: kept for name, kept in vars(self).items() if name not in vars(same)})
+            return same
         changed = self.of_trends.copy()
         changed[rows] = trend_inputs(market, rows)
         forest = self.forest
@@ -211,7 +215,7 @@ class PreparedRanker:
 
     def ready(self) -> PreparedRanker:
         """Itself, with what the first request would have to work out for all."""
-        _ = self.trends, self.weights
+        _ = self.trends, self.weights, self.market.kinds, self.market.whole
         return self
 
 

@@ -108,6 +108,14 @@ def test_a_patch_changes_its_rows_alone_and_leaves_the_old_market_as_it_was(worl
     assert all(row(world.market, other) == said for other, said in before.items())
 
 
+def test_what_is_so_already_is_no_change(world: World) -> None:
+    chunk = TrendRows.of(world.frame, world.now, covers=("", None))
+    market, changed = patched(world.market, chunk, world.settings.trends)
+    again, unchanged = patched(market, chunk, world.settings.trends)
+    assert len(changed) and not len(unchanged)
+    assert all(row(again, key) == row(market, key) for key in market.keys)
+
+
 def test_a_new_trend_joins_at_the_end_and_no_generator_proposes_it(world: World) -> None:
     key = next(iter(sorted(set(world.batch.row_of) - set(world.market.row_of))))
     world.market.for_everybody  # noqa: B018  computed before, it has to grow

@@ -64,6 +64,13 @@ def test_it_picks_and_scores_what_the_reference_does(
         np.testing.assert_allclose(picked.usual, inputs[panel.market.recommendable].mean(axis=0), atol=1e-9)
 
 
+def test_a_change_of_no_row_costs_nothing(prepared: PreparedRanker) -> None:
+    market = replace(prepared.market)
+    same = prepared.patched(market, np.zeros(0, np.int64))
+    assert same.market is market
+    assert same.forest is prepared.forest and same.trends is prepared.trends
+
+
 def test_what_is_told_in_one_call_is_what_the_steps_tell(
     panels: list[Panel], ranker: Ranker, prepared: PreparedRanker
 ) -> None:
