@@ -110,11 +110,11 @@ def explain(
     if forest is None or ways is None or not forest.forest.layout.shared:
         features = prepared.features(creator, rows, cross)
         return explained(features, explainer.contributions(features, usual), raw, calibration, terms, most, stranger)
-    from models.compiled.reason_kernels import explain
+    from models.compiled.reason_kernels import explain_rows
 
     given, chosen, crossed, masks, own, both = forest.arguments(creator.profile, rows, cross)
     layout = forest.forest.layout
-    found, numbers, phrases, values = explain(
+    found, numbers, phrases, values = explain_rows(
         frozen(prepared.market.numeric),
         frozen(prepared.of_trends),
         given,

@@ -18,7 +18,7 @@ def diversify(scored: Scored, market: Market, k: int, max_share_of_kind: float) 
     Returns:
         Their places among the candidates, best first; fewer than k only where there are no more groups of variants.
     """
-    from models.compiled.choice_kernels import diversify
+    from models.compiled.choice_kernels import diverse_places
 
     limit, rows = max(1, math.floor(k * max_share_of_kind)), scored.rows
-    return diversify(market.variant_group[rows], market.kinds[rows], k, limit)
+    return diverse_places(market.variant_group[rows], market.kinds[rows], k, limit)

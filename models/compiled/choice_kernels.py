@@ -55,7 +55,7 @@ def in_order(scores: Floats, rows: Ints) -> Ints:
 
 
 @compiled
-def diversify(groups: Ints, kinds: Kinds, most: int, limit: int) -> Ints:
+def diverse_places(groups: Ints, kinds: Kinds, most: int, limit: int) -> Ints:
     """See `serving.rerank.diversify`.
 
     Args:

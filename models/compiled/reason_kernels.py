@@ -15,7 +15,7 @@ Ways = tuple[Ints, Singles, int]
 
 
 @compiled
-def explain(
+def explain_rows(
     numeric: Floats, of_trends: Floats, profile: Floats, rows: Ints, cross: Floats, pairs: int, forest: Forest,
     ways: Ways, scale: float, inputs: int, usual: Floats, weights: Floats, roles: Ints, reads: Ints, bounds: Floats,
     sigmoid: Floats, raw: Floats, most: int,
