@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from models.compiled.contributions import Nodes, Ways
-from models.compiled.mask_tables import frozen
+from models.compiled.mask_tables import MOST_LEAVES, frozen
 from models.compiled.masks import texts_of
 from models.compiled.prepared import PreparedRanker
 from models.creator import Creator
@@ -40,7 +40,7 @@ class Explainer:
     Attributes:
         ranker: whose scores are explained.
         nodes: of its trees; None where it has none that can be walked.
-        ways: what those to their leaves add; None where there are no nodes.
+        ways: what those to their leaves add; None where no prepared forest says at which leaf a row ends.
     """
 
     ranker: Ranker
@@ -51,7 +51,8 @@ class Explainer:
     def of(cls, ranker: Ranker) -> Explainer:
         """Read the trees of a ranker once."""
         nodes = Nodes.of_texts(texts_of(ranker.boosters)) if ranker.boosters else None
-        return cls(ranker, nodes, Ways.of(nodes, len(ranker.schema.features)) if nodes else None)
+        told = nodes is not None and nodes.most_leaves <= MOST_LEAVES
+        return cls(ranker, nodes, Ways.of(nodes, len(ranker.schema.features)) if nodes and told else None)
 
     @property
     def scale(self) -> float:

@@ -99,12 +99,12 @@ class Market:
         return every
 
     @cached_property
-    def _of_kinds(self) -> dict[tuple[str, ...], Bools]:
+    def _of_kinds(self) -> dict[frozenset[str], Bools]:
         return {}
 
     def of_kinds(self, kinds: Iterable[str]) -> Bools:
         """Which trends are of one of these kinds, shape (n,); kept for the next request, and not to be written."""
-        asked = tuple(kinds)
+        asked = frozenset(kinds)
         if asked not in self._of_kinds:
             found = np.isin(self.kinds, [place for place, kind in enumerate(TREND_TYPES) if kind in asked])
             found.flags.writeable = False

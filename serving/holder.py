@@ -19,6 +19,7 @@ from configs import Settings
 from models.errors import IncompatibleModel, ModelError
 from models.registry import CHALLENGER, CHAMPION
 from models.releases import Release, load_checked, point, released
+from serving import present
 from serving.assemble import creator_states, market_folder, released_champion
 from serving.errors import NotReady, ServingError
 from serving.experiment import Arm
@@ -355,10 +356,13 @@ def _some(states: CreatorStates, most: int) -> list[str]:
 
 def _make(pipeline: Pipeline, creator_id: str) -> float:
     began = perf_counter()
-    _, scored = pipeline.recommend(RankQuery(creator_id, pipeline.settings.default_k))
-    seconds = perf_counter() - began
+    query = RankQuery(creator_id, pipeline.settings.default_k)
+    ranking = pipeline.ranked(query)
+    scored = ranking.scored.take(pipeline.slate(query, ranking.scored))
     if not np.isfinite(scored.raw).all():
         raise IncompatibleModel(f"model {pipeline.model.version}: a score on a slate is not a number")
+    present.items(scored, ranking.creator, pipeline, pipeline.settings.reasons)
+    seconds = perf_counter() - began
     if not len(scored.rows) and not creator_id and pipeline.snapshot.market.recommendable.any():
         raise IncompatibleModel(f"model {pipeline.model.version}: a newcomer's slate is empty")
     return seconds

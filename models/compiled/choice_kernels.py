@@ -41,7 +41,10 @@ def choose(scores: Floats, most: int, best: Floats, rows: Ints) -> Place:
 
 @compiled
 def in_order(scores: Floats, rows: Ints) -> Ints:
-    """Places by falling score, ties by row; scores are neither NaN nor ∞, rows differ, both of shape (m,)."""
+    """Places by falling score, ties by row, where every score is a number; rows differ, both of shape (m,)."""
+    for score in scores:
+        if score - score != 0.0:  # NaN or ∞: only of a model that is about to be refused
+            return np.argsort(-scores)
     best, places = scores.copy(), np.arange(len(scores))
     _put_in_order(best, places, len(scores), len(scores))
     begin = 0

@@ -42,6 +42,11 @@ class Nodes:
         splits, levels = (frozen(np.concatenate(part)) for part in zip(*parts, strict=True))
         return cls(frozen(roots[:-1].astype(np.int64)), splits, levels)
 
+    @property
+    def most_leaves(self) -> int:
+        """Of a tree, which has one split fewer than leaves."""
+        return int(np.diff(np.append(self.roots, len(self.splits))).max(initial=1) + 1) // 2
+
     def contributions(self, features: Floats, scale: float) -> Floats:
         """Each feature's part of the trees' sum, times `scale`, shape (m, f) as `features` (Saabas, 2014)."""
         from models.compiled.path_kernels import add_contributions
@@ -93,7 +98,10 @@ class Ways:
         return cls(frozen(np.array(first, np.int64)), lines, frozen(steps.reshape(-1, STEPS, 2)), features)
 
     def contributions(self, leaves: Leaves, scale: float) -> Floats:
-        """Each feature's part of the trees' sum, times `scale`, shape (m, features); leaves of shape (m, t)."""
+        """Each feature's part of the trees' sum, times `scale`, shape (m, features); leaves of shape (m, t).
+
+        `models.compiled.reason_kernels.explain_rows` does the same on its way.
+        """
         from models.compiled.path_kernels import add_ways
 
         total = np.zeros((len(leaves), self.features))

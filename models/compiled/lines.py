@@ -15,9 +15,9 @@ from numba.extending import intrinsic, register_model
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
-WRITTEN: Final = [Path(__file__), *sorted(Path(__file__).parent.glob("*kernels.py"))]
+WRITTEN: Final = sorted(Path(__file__).parent.glob("*.py"))
 STAMP: Final = sha256(b"".join(file.read_bytes() for file in WRITTEN)).hexdigest()
-"""What compiled code is kept for: all loops as they are written now."""
+"""What compiled code is kept for: all loops, and the tuples they take, as they are written now."""
 
 WIDTH: Final = 8
 """Words of a line: a cache line."""

@@ -22,8 +22,11 @@ SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, 
 MOST_BYTES: Final = 1 << 28
 """Of one side's tables; a forest that needs more is left to LightGBM."""
 
+MOST_LEAVES: Final = 64
+"""Of trees that share blocks."""
+
 BLOCK_BITS: Final = 512
-"""Trees of at most 64 leaves share blocks of a cache line."""
+"""Of a block that trees share: a cache line."""
 
 CELLS: Final = 512
 """Of a feature's range: enough for most to hold one threshold or none."""
@@ -62,7 +65,7 @@ class Layout:
     @property
     def shared(self) -> bool:
         """Whether several trees share a block."""
-        return self.bits <= 64
+        return self.bits <= MOST_LEAVES
 
     @property
     def width(self) -> int:

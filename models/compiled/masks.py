@@ -194,7 +194,8 @@ class PreparedForest:
     def leaves(self, creator: Floats, rows: Ints, cross: Floats) -> npt.NDArray[np.uint16] | None:
         """The leaf of some trends in each tree, counted from the left, shape (m, t); arguments and errors as `score`.
 
-        None where trees are so large that none shares its block.
+        None where trees are so large that none shares its block. What explains slates finds them on its way; see
+        `models.compiled.reason_kernels.explain_rows`.
         """
         from models.compiled.mask_kernels import find_leaves
 

@@ -10,17 +10,17 @@ from models.compiled.mask_tables import Lanes, SideArrays, Words
 from models.compiled.path_kernels import Singles, add_ways
 from models.interactions import Floats, Ints
 
-Forest = tuple[Words, SideArrays, SideArrays, Ints, Lanes]
-Ways = tuple[Ints, Singles, int]
+ForestArrays = tuple[Words, SideArrays, SideArrays, Ints, Lanes]
+WayArrays = tuple[Ints, Singles, int]
 
 
 @compiled
 def explain_rows(
-    numeric: Floats, of_trends: Floats, profile: Floats, rows: Ints, cross: Floats, pairs: int, forest: Forest,
-    ways: Ways, scale: float, inputs: int, usual: Floats, weights: Floats, roles: Ints, reads: Ints, bounds: Floats,
-    sigmoid: Floats, raw: Floats, most: int,
+    numeric: Floats, of_trends: Floats, profile: Floats, rows: Ints, cross: Floats, pairs: int, forest: ForestArrays,
+    ways: WayArrays, scale: float, inputs: int, usual: Floats, weights: Floats, roles: Ints, reads: Ints,
+    bounds: Floats, sigmoid: Floats, raw: Floats, most: int,
 ) -> tuple[bool, Floats, Ints, Floats]:  # fmt: skip
-    """See `models.explain.explain`: what `features`, `leaves`, contributions and `tell` do, in one call.
+    """See `models.explain.explain`: features, leaves, what the ways to them add, and what `tell` says of it.
 
     Args:
         numeric, of_trends: of the market, shapes (n, ·).

@@ -137,8 +137,8 @@ def restore(arrays: Arrays) -> Generator:
 def lean(generator: Generator) -> Generator:
     """The generator with what grows with the market in fewer bytes: still more than it means.
 
-    Numbers of a sparse matrix have single precision, those of a vector are whole multiples of 2⁻¹⁵ of its largest. Sums
-    are taken in double precision.
+    Numbers of a sparse matrix have single precision, those of a vector are whole multiples of a 32,767th of its
+    largest. Sums are taken in double precision.
     """
     if isinstance(generator, ItemToItem):
         return ItemToItem(generator.matrix.astype(np.float32))

@@ -45,3 +45,8 @@ def test_equal_scores_are_put_in_order_by_row(seed: int, many: int, decimals: in
     rng = np.random.default_rng(seed)
     scores, rows = np.round(rng.normal(size=many), decimals), rng.permutation(many)
     np.testing.assert_array_equal(in_order(scores, rows), np.lexsort((rows, -scores)))
+
+
+def test_scores_that_are_no_numbers_come_last_in_any_order() -> None:
+    scores = np.array([1.0, np.nan, 3.0, np.inf, np.nan, 2.0])
+    assert in_order(scores, np.arange(6))[:4].tolist() == [3, 2, 5, 0]
