@@ -25,6 +25,7 @@ from serving.errors import NotReady, ServingError
 from serving.experiment import Arm
 from serving.hydrate import CreatorStates
 from serving.pipeline import Pipeline
+from serving.process.memory import forget_compiler
 from serving.schemas import RankQuery
 from serving.score import Model
 from serving.snapshot import TrendSnapshot, current_version, load
@@ -243,6 +244,7 @@ class PipelineHolder:
             loaded = True
             pipeline = self._pipeline(settings, model, snapshot)
             warm_up(pipeline, settings.traffic.warm_up_creators, settings.traffic.warm_up_milliseconds / 1000)
+            forget_compiler()
         except (IncompatibleModel, *FAULTS) as error:
             why = (
                 str(error) if isinstance(error, IncompatibleModel) else f"{type(error).__name__} while it is tried out"

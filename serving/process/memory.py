@@ -6,6 +6,7 @@ import ctypes
 import gc
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +23,18 @@ def settle() -> None:
     """Collect what is garbage, leave what lives as long as the process alone from now on, and give the rest back."""
     gc.collect()
     gc.freeze()  # what lives as long as the process is not looked through again
-    try:
+    with suppress(AttributeError, OSError):  # another C library keeps what it keeps
+        ctypes.CDLL(None).malloc_trim(0)
+    forget_compiler()
+
+
+def forget_compiler() -> None:
+    """Give back what only compiling needs; takes milliseconds, and comes back when something is compiled."""
+    with suppress(AttributeError, OSError):  # another system keeps what it keeps
         library = ctypes.CDLL(None)
-        library.malloc_trim(0)
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         for begin, end in _idle(SMAPS.read_text().splitlines()):
             library.madvise(begin, end - begin, DONTNEED)
-    except (AttributeError, OSError):  # another system, or another C library, keeps what it keeps
-        return
 
 
 def _idle(smaps: list[str]) -> Iterator[tuple[int, int]]:
