@@ -13,6 +13,12 @@ from typing import Final
 COMPILER: Final = "libllvmlite"
 """The library that compiles loops, 70 MiB of it: once they are all loaded, nothing runs in it."""
 
+MMAP_THRESHOLD: Final = -3
+"""The parameter of glibc's `mallopt`: from how many bytes on memory goes back to the system when it is freed."""
+
+LARGE: Final = 1 << 20
+"""Bytes: a market's arrays are replaced with every change, and would leave gaps behind."""
+
 SMAPS: Final = Path("/proc/self/smaps")
 MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) .*?(/\S+)?$")
 DONTNEED: Final = 4
@@ -24,7 +30,9 @@ def settle() -> None:
     gc.collect()
     gc.freeze()  # what lives as long as the process is not looked through again
     with suppress(AttributeError, OSError):  # another C library keeps what it keeps
-        ctypes.CDLL(None).malloc_trim(0)
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, LARGE)
+        library.malloc_trim(0)
     forget_compiler()
 
 
