@@ -40,10 +40,10 @@ def items(scored: Scored, creator: Creator, pipeline: Pipeline, most_reasons: in
 
     What is the same for every creator was encoded before; only scores and the choice of reasons are made here.
     """
-    rows, picked = scored.rows, (scored.rows, scored.cross, scored.usual, scored.raw)
+    picked = scored.rows, scored.cross, scored.usual, scored.raw
     why = explain(pipeline.prepared, pipeline.model.explainer, creator, *picked, most_reasons)
-    texts = pipeline.texts
-    told = texts.of(rows.tolist()), texts.dates, _triples(why.numbers), why.phrases.tolist(), why.values.tolist()
+    texts, numbers = pipeline.texts.of(scored.rows.tolist()), _triples(why.numbers)
+    told = texts, pipeline.texts.dates, numbers, why.phrases.tolist(), why.values.tolist()
     return Items(encoded_items(*told), why.numbers[:, 0])
 
 

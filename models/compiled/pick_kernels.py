@@ -53,26 +53,8 @@ def pick(
     lean, known = traits[0], traits[1]
     usual = np.empty(len(weights))
     group, scale = _near(of, at, room, words, blank)
-    of_cluster = of.of_clusters[group]
     own, floor = _own_weights(of, at, weights, known)
-    amounts = np.array(
-        [
-            weights[at.near],
-            weights[at.cluster],
-            weights[at.habit] * lean,
-            weights[at.adopters_by_history] * known,
-            weights[at.region],
-        ]
-    )
-    total, n = 0.0, len(room.scores)
-    for begin in range(0, n, TILE):  # some trends after others: what is written is still at hand when it is read
-        end = min(begin + TILE, n)
-        near = room.near[begin:end]
-        total += 0.0 if blank else as_inputs(near, scale, of.offset, of.recommendable[begin:end])
-        weigh(
-            trends.base[begin:end], near, of_cluster[begin:end], trends.sounds[begin:end], trends.adopters[begin:end],
-            match[begin:end], amounts, floor, allowed[begin:end], room.scores[begin:end],
-        )  # fmt: skip
+    total = _weigh(of, trends, at, room, weights, group, scale, blank, lean, known, match, floor, allowed)
     usual[at.near] = of.everybody_means[at.near] if blank else total / max(of.size, 1)
     _propose(of, room, words, blank, own, usual)
     usual[at.cluster] = of.cluster_means[group]
@@ -84,19 +66,7 @@ def pick(
 
     count = choose(room.scores, most, room.best, room.order)
     rows, best = room.order[:count].copy(), room.best[:count]
-    table = np.empty((count + 1, at.columns))
-    fill_proposed(rows, room.rows, room.logs, room.counts, of.places, of.offset, room.spots, table)
-    if blank:
-        for g in range(len(of.places)):
-            if of.of_history[g]:
-                for k in range(count):
-                    table[k + 1, of.places[g]] = of.everybody[of.places[g], rows[k]]
-    pairs = table[1:]
-    filled = np.array([at.near, at.cluster, at.walk, at.habit])
-    fill_pairs(
-        rows, best, filled, room.near, of_cluster, trends.sounds, trends.adopters, match, trends.shares,
-        trends.followers, traits, region, pairs,
-    )  # fmt: skip
+    pairs = _fill(of, trends, at, room, rows, group, blank, traits, match, region)
     above = np.empty(count)
     for k in range(count):
         above[k] = best[k] - best[0]
@@ -130,6 +100,26 @@ def _own_weights(of: OfGenerators, at: Places, weights: Floats, known: float) ->
 
 
 @compiled
+def _weigh(
+    of: OfGenerators, trends: OfTrends, at: Places, room: Room, weights: Floats, group: int, scale: float, blank: bool,
+    lean: float, known: float, match: Floats, floor: float, allowed: Bools,
+) -> float:  # fmt: skip
+    """Write `room.scores` but for what is proposed, and say how near the recommendable trends are, all together."""
+    near, cluster, region = weights[at.near], weights[at.cluster], weights[at.region]
+    amounts = np.array([near, cluster, weights[at.habit] * lean, weights[at.adopters_by_history] * known, region])
+    of_cluster, total, n = of.of_clusters[group], 0.0, len(room.scores)
+    for begin in range(0, n, TILE):  # some trends after others: what is written is still at hand when it is read
+        end = min(begin + TILE, n)
+        here = room.near[begin:end]
+        total += 0.0 if blank else as_inputs(here, scale, of.offset, of.recommendable[begin:end])
+        weigh(
+            trends.base[begin:end], here, of_cluster[begin:end], trends.sounds[begin:end], trends.adopters[begin:end],
+            match[begin:end], amounts, floor, allowed[begin:end], room.scores[begin:end],
+        )  # fmt: skip
+    return total
+
+
+@compiled
 def _propose(of: OfGenerators, room: Room, words: Ints, blank: bool, own: Floats, usual: Floats) -> None:
     """Add to `room.scores` what the sparse generators propose beyond their floor, and write what is usual."""
     totals, lasting = np.empty(len(own)), own.copy()
@@ -147,3 +137,25 @@ def _propose(of: OfGenerators, room: Room, words: Ints, blank: bool, own: Floats
             usual[column] = of.everybody_means[column]
             for row in range(len(room.scores)):
                 room.scores[row] += own[g] * (of.everybody[column, row] - of.floor)
+
+
+@compiled
+def _fill(
+    of: OfGenerators, trends: OfTrends, at: Places, room: Room, rows: Ints, group: int, blank: bool, traits: Floats,
+    match: Floats, region: int,
+) -> Floats:  # fmt: skip
+    """The pair features of what was chosen, best first, as `choose` left the scores in `room.best`."""
+    table = np.empty((len(rows) + 1, at.columns))
+    fill_proposed(rows, room.rows, room.logs, room.counts, of.places, of.offset, room.spots, table)
+    pairs = table[1:]
+    if blank:
+        for g in range(len(of.places)):
+            if of.of_history[g]:
+                for k in range(len(rows)):
+                    pairs[k, of.places[g]] = of.everybody[of.places[g], rows[k]]
+    filled = np.array([at.near, at.cluster, at.walk, at.habit])
+    fill_pairs(
+        rows, room.best[: len(rows)], filled, room.near, of.of_clusters[group], trends.sounds, trends.adopters, match,
+        trends.shares, trends.followers, traits, region, pairs,
+    )  # fmt: skip
+    return pairs
