@@ -31,7 +31,6 @@ from tests.serving.strategies.model_drafts import Drafts
 from tests.serving.strategies.vertex_world import NOW
 from tests.vertex_server import VertexServer, running_vertex
 
-PATIENT = {"deadline_seconds": 20.0, "timeout_seconds": 10.0}
 STREAM = {"accept": "text/event-stream"}
 
 
@@ -43,7 +42,7 @@ def server(planner: Planner) -> Iterator[VertexServer]:
 
 @pytest.fixture
 def writes(server: VertexServer, planner: Planner, tmp_path: Path) -> Strategist:
-    return strategist(server.url, planner, tmp_path, **PATIENT)
+    return strategist(server.url, planner, tmp_path)
 
 
 def answered(writes: Strategist, *requests: StrategyRequest) -> list[WrittenStrategy]:
@@ -184,12 +183,12 @@ def test_many_at_once_never_cost_more_than_the_day_may(
     server: VertexServer, planner: Planner, served: Pipeline, tmp_path: Path
 ) -> None:
     names = sorted(served.states.ids())[:12]
-    writes = strategist(server.url, planner, tmp_path, budget_usd_per_day=0.3, **PATIENT)
+    writes = strategist(server.url, planner, tmp_path, budget_usd_per_day=0.3)
     found = answered(writes, *(StrategyRequest(creator_id=name) for name in names))
     assert writes.vertex is not None and writes.vertex.ledger.spent(NOW).usd <= 0.3
     assert {one.fallback for one in found} == {None, "budget"}
     assert all(one.check.is_grounded for one in found)
-    frugal = strategist(server.url, planner, tmp_path / "frugal", budget_usd_per_request=0.01, **PATIENT)
+    frugal = strategist(server.url, planner, tmp_path / "frugal", budget_usd_per_request=0.01)
     [poor] = answered(frugal, StrategyRequest(creator_id=names[0]))
     assert (poor.fallback, poor.cost.calls) == ("budget", 0)
 
@@ -197,7 +196,7 @@ def test_many_at_once_never_cost_more_than_the_day_may(
 def test_a_fault_that_nobody_foresaw_leaves_nobody_without_a_strategy(
     server: VertexServer, planner: Planner, regular: str, tmp_path: Path
 ) -> None:
-    writes = strategist(server.url, planner, tmp_path, **PATIENT)
+    writes = strategist(server.url, planner, tmp_path)
     (tmp_path / "vertex.sqlite").mkdir()  # where the ledger should be
     [found] = answered(writes, StrategyRequest(creator_id=regular))
     assert (found.fallback, server.asked) == ("budget", 0) and found.check.is_grounded

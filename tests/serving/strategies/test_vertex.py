@@ -65,7 +65,7 @@ def test_a_grounded_draft_of_the_model_is_the_answer(tmp_path: Path) -> None:
 def test_whatever_the_server_does_the_answer_is_grounded_and_in_time(fault: str, stream: bool, tmp_path: Path) -> None:
     with running_vertex(invented if fault == "invented numbers" else good) as server:
         server.mode = ["good", fault] if stream else fault
-        server.slow_seconds = 1.5
+        server.slow_seconds = 20.0
         model = vertex(server.url, tmp_path, deadline_seconds=1.5, timeout_seconds=0.5)
         start = time.monotonic()
         found = streamed(model)[1] if stream else composed(model, commission(EVIDENCE))[0]
@@ -73,7 +73,7 @@ def test_whatever_the_server_does_the_answer_is_grounded_and_in_time(fault: str,
     assert found.strategy.check.is_grounded
     assert found.strategy.writer == ("deterministic" if found.reason else "vertex")
     assert found.reason or stream
-    assert took < 1.5 + 1.0  # the client's first connection and the library's import are not part of the deadline
+    assert took < 1.5 + 5.0  # the library's import, on a loaded machine, is not part of the deadline
 
 
 def test_a_draft_with_faults_goes_back_once_with_their_list(tmp_path: Path) -> None:

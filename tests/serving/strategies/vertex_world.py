@@ -43,8 +43,8 @@ def draft_of(evidence: Evidence, teller: Teller | None = None) -> dict[str, Any]
 
 
 def settings(url: str, **changes: Any) -> VertexSettings:
-    quick = {"deadline_seconds": 3.0, "timeout_seconds": 1.0, "wait_seconds": 0.02, "project": "p", "base_url": url}
-    return configs.load().strategy.vertex.model_copy(update={**quick, **changes})
+    patient = {"deadline_seconds": 20.0, "timeout_seconds": 10.0, "wait_seconds": 0.02, "project": "p", "base_url": url}
+    return configs.load().strategy.vertex.model_copy(update={**patient, **changes})
 
 
 def vertex(url: str, folder: Path, **changes: Any) -> Vertex:

@@ -68,7 +68,7 @@ def server(drafts: Drafts, monkeypatch: pytest.MonkeyPatch) -> Iterator[VertexSe
 def strategist(server: VertexServer, planner: Planner, home: Path, **batch: Any) -> Strategist:
     quick = {"folder": "gs://plans/of", "poll_seconds": 0.02, **batch}
     chosen = configs.load().strategy.vertex.batch.model_copy(update=quick)
-    return apps.strategist(server.url, planner, home, deadline_seconds=20.0, timeout_seconds=10.0, batch=chosen)
+    return apps.strategist(server.url, planner, home, batch=chosen)
 
 
 def rows(path: Path) -> list[WrittenStrategy]:
