@@ -143,10 +143,9 @@ class PackedStates:
         row = self._read().execute("SELECT body FROM state WHERE id = ?", (creator_id,)).fetchone()
         body = row[0] if row else None
         if kept and kept.body == body and kept.lately == lately:
-            creator: Creator | None = kept.creator
-        else:
-            creator = merged(creator_id, unpack(body) if body else None, lately)
-        if creator:
+            self._keep(kept._replace(marks=marks))  # not what was read now: the creator lies in the bytes of before
+            return kept.creator
+        if creator := merged(creator_id, unpack(body) if body else None, lately):
             self._keep(Kept(creator, body, lately, marks))
         return creator
 

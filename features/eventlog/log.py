@@ -46,6 +46,8 @@ class Overlay:
         used: hashtags and sounds of their own posts that their packed state may not hold yet.
         adopted, dismissed: what they said of recommendations; never forgotten.
         seq: the largest place in the log.
+
+    Keys are interned, for a process that remembers many creators reads the same ones of most of them.
     """
 
     used: tuple[str, ...] = ()

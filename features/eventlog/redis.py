@@ -16,6 +16,7 @@ Redis acknowledges before it syncs unless it is told otherwise, so the server mu
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -309,5 +310,5 @@ def _overlay(text: bytes | None) -> Overlay | None:
     if not text:
         return None
     told: dict[str, dict[str, int]] = orjson.loads(text)
-    keys = {mark: tuple(sorted(places)) for mark, places in told.items()}
+    keys = {mark: tuple(map(sys.intern, sorted(places))) for mark, places in told.items()}
     return Overlay(**keys, seq=max(seq for places in told.values() for seq in places.values()))

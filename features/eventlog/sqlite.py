@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -97,7 +98,7 @@ class SqliteEventLog(GroupedLog):
             return None
         keys: dict[str, list[str]] = {"used": [], "adopted": [], "dismissed": []}
         for mark, key, _ in rows:
-            keys[mark].append(key)
+            keys[mark].append(sys.intern(key))
         return Overlay(
             tuple(keys["used"]), tuple(keys["adopted"]), tuple(keys["dismissed"]), max(seq for _, _, seq in rows)
         )
