@@ -113,16 +113,14 @@ def explain(
         return explained(features, explainer.contributions(features, usual), raw, calibration, terms, most, stranger)
     from models.compiled.reason_kernels import explain_rows
 
-    given, chosen, crossed, masks, own, both = forest.arguments(creator.profile, rows, cross)
-    layout = forest.forest.layout
     found, numbers, phrases, values = explain_rows(
         frozen(prepared.market.numeric),
         frozen(prepared.of_trends),
-        given,
-        chosen,
-        crossed,
+        forest.of_creator(creator.profile),
+        frozen(rows),
+        frozen(cross),
         len(PAIR_INPUTS),
-        (masks, own, both, layout.first_tree, layout.lanes),
+        forest.arrays,
         (ways.first, ways.steps, ways.lines),
         explainer.scale,
         explainer.ranker.schema.inputs_at.start,

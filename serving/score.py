@@ -30,9 +30,4 @@ class Model:
 
 def score(prepared: PreparedRanker, creator: Creator, allowed: Bools, most: int) -> Scored:
     """The `most` best of what is allowed by the linear stage with their final raw scores, best first, ties by row."""
-    from models.compiled.choice_kernels import in_order
-
-    picked = prepared.pick(creator, allowed, most)
-    raw = prepared.score(creator, picked)
-    order = in_order(raw, picked.rows)
-    return Scored(picked.rows[order], raw[order], order, picked.cross, picked.usual)
+    return Scored(*prepared.rank(creator, allowed, most))

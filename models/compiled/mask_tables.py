@@ -19,6 +19,10 @@ Lanes = npt.NDArray[np.unsignedinteger[Any]]
 SideArrays = tuple[Ints, Ints, Floats, Bools, Bins, Floats, Floats, Ints, Bins, Words, Ints]
 """The attributes of `SideMasks` in their order, as the kernels take them."""
 
+ForestArrays = tuple[Words, SideArrays, SideArrays, Ints, Ints, Floats, Lanes]
+"""Of a forest as the kernels take it: masks of the trends, tables of the creator's and of the cross features, first
+trees, first blocks, values of the leaves, kind of lanes; see `models.compiled.mask_kernels.score_small`."""
+
 MOST_BYTES: Final = 1 << 28
 """Of one side's tables; a forest that needs more is left to LightGBM."""
 

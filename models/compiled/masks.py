@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled.forest_dump import Trees, checksum, read
-from models.compiled.mask_tables import Layout, SideArrays, SideMasks, Words, aligned_ones, frozen
+from models.compiled.mask_tables import ForestArrays, Layout, SideArrays, SideMasks, Words, aligned_ones, frozen
 from models.errors import IncompatibleModel
 from models.interactions import Floats, Ints
 
@@ -214,13 +214,22 @@ class PreparedForest:
             ValueError: something has another shape.
         """
         forest = self.forest
-        given = _matrix(np.reshape(creator, (1, -1)), forest.widths["creator"], "creator")
         rows = frozen(np.ascontiguousarray(rows, np.int64))
         cross = _matrix(cross, forest.widths["cross"], "cross")
         if rows.ndim != 1 or len(cross) != len(rows):
             raise ValueError(f"{rows.shape} rows, {cross.shape} cross features")
         own, crossed = forest.tables
-        return given, rows, cross, self.masks, own, crossed
+        return self.of_creator(creator), rows, cross, self.masks, own, crossed
+
+    def of_creator(self, creator: Floats) -> Floats:
+        """The creator side as loops take it, shape (1, creator features); `ValueError` for another number of them."""
+        return _matrix(np.reshape(creator, (1, -1)), self.forest.widths["creator"], "creator")
+
+    @cached_property
+    def arrays(self) -> ForestArrays:
+        """What the loops take that is the same for every request."""
+        (own, crossed), layout = self.forest.tables, self.forest.layout
+        return self.masks, own, crossed, layout.first_tree, layout.first_block, self.forest.values, layout.lanes
 
 
 def _taken_in(rows: Ints, trends: int) -> Ints:

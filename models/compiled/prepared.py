@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,24 @@ class Picked:
     rows: Ints
     stage_one: Floats
     cross: Floats
+    usual: Floats
+
+
+class Ranked(NamedTuple):
+    """One creator's shortlist, best first.
+
+    Attributes:
+        rows: of the market, shape (m,).
+        raw: their scores, shape (m,).
+        places: of their rows in `table`, shape (m,).
+        table: the features of `CROSS` as they were picked, shape (m, len(CROSS)).
+        usual: the linear inputs of the recommendable trends, on average, shape (len(INPUTS),).
+    """
+
+    rows: Ints
+    raw: Floats
+    places: Ints
+    table: Floats
     usual: Floats
 
 
@@ -158,21 +176,44 @@ class PreparedRanker:
             self._of_regions[known] = OfRegion(codes.index(known) if known else -1, match, usual)
         return self._of_regions[known]
 
-    def pick(self, creator: Creator, allowed: Bools, most: int) -> Picked:
-        """The linear stage's `most` best of what is allowed, ties by row.
+    def rank(self, creator: Creator, allowed: Bools, most: int) -> Ranked:
+        """The linear stage's `most` best of what is allowed with their final scores, best first, ties by row.
+
+        What `pick` and `score` say one after the other, in one loop where there are trees that share blocks.
 
         Args:
             allowed: shape (n,).
             most: how many at most.
         """
+        ranker, forest = self.ranker, self.forest
+        if ranker.boosters and forest is not None and forest.forest.layout.shared:
+            from models.compiled.rank_kernels import rank
+
+            of_trees = forest.of_creator(creator.profile), forest.arrays, ranker.trust
+            asked = *self._asked(creator, allowed, most), *of_trees
+            return Ranked(*rank(*asked))
+        from models.compiled.choice_kernels import in_order
+
+        picked = self.pick(creator, allowed, most)
+        raw = self.score(creator, picked)
+        order = in_order(raw, picked.rows)
+        return Ranked(picked.rows[order], raw[order], order, picked.cross, picked.usual)
+
+    def pick(self, creator: Creator, allowed: Bools, most: int) -> Picked:
+        """The linear stage's `most` best of what is allowed, ties by row; arguments as of `rank`."""
         from models.compiled.pick_kernels import pick
 
+        return Picked(*pick(*self._asked(creator, allowed, most)))
+
+    def _asked(self, creator: Creator, allowed: Bools, most: int) -> tuple[Any, ...]:
+        """What the loops take first."""
         said, region = creator.words_of(self.market), self.of_region(creator.region)
         traits = np.array([sound_lean(creator), knowledge(creator), creator.column("followers")])
         room = Room.of(len(self.market), len(self.generators.places))
-        asked = said.columns, said.blank, traits, region.match, region.usual, region.place
         may = frozen(np.ascontiguousarray(allowed, np.bool_))
-        return Picked(*pick(self.generators, self.trends, _PLACES, room, self.weights, *asked, may, most))
+        of_region = region.match, region.usual, region.place
+        of_market = self.generators, self.trends, _PLACES, room, self.weights
+        return *of_market, said.columns, said.blank, traits, *of_region, may, most
 
     def score(self, creator: Creator, picked: Picked) -> Floats:
         """Raw scores of what was picked, shape (m,)."""

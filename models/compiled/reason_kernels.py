@@ -6,11 +6,10 @@ import numpy as np
 
 from models.compiled.lines import compiled
 from models.compiled.mask_kernels import find_leaves
-from models.compiled.mask_tables import Lanes, SideArrays, Words
+from models.compiled.mask_tables import ForestArrays
 from models.compiled.path_kernels import Singles, add_ways
 from models.interactions import Floats, Ints
 
-ForestArrays = tuple[Words, SideArrays, SideArrays, Ints, Lanes]
 WayArrays = tuple[Ints, Singles, int]
 
 
@@ -27,7 +26,7 @@ def explain_rows(
         profile: of the creator, shape (1, c).
         rows: of the market, shape (m,).
         cross: of those rows, shape (m, ·); the first `pairs` columns come before the trend's.
-        forest: masks of the trends, tables of the creator's and of the cross features, first trees, kind of lanes.
+        forest: of trees that share blocks.
         ways: see `models.compiled.path_kernels.add_ways`.
         scale: of the trees' contributions.
         inputs: where the linear inputs begin among the features.
@@ -43,7 +42,7 @@ def explain_rows(
     d = c + of_trends.shape[1]
     features = np.empty((len(rows), d + cross.shape[1] - pairs))
     total = np.zeros(features.shape)
-    trend, own, crossed, first_tree, kind = forest
+    trend, own, crossed, first_tree, _, _, kind = forest
     first, steps, lines = ways
     leaves = np.empty((len(rows), len(first)), np.uint16)
     found = find_leaves(profile, rows, cross, trend, own, crossed, first_tree, kind, leaves)

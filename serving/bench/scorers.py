@@ -71,7 +71,7 @@ class BareScorers:
     def _turn(self, creator: Creator, picked: Picked, features: Floats) -> None:
         self._timed("predict", lambda: self._predict(features))
         self._timed("scorer", lambda: self._score(creator, picked))
-        self._timed("pick_and_score", lambda: self._prepared.score(creator, self._picked(creator)))
+        self._timed("pick_and_score", lambda: self._prepared.rank(creator, self._market.recommendable, self._most))
 
     def _timed(self, name: str, work: Callable[[], object]) -> None:
         began = perf_counter()

@@ -64,6 +64,28 @@ def test_it_picks_and_scores_what_the_reference_does(
         np.testing.assert_allclose(picked.usual, inputs[panel.market.recommendable].mean(axis=0), atol=1e-9)
 
 
+@pytest.mark.parametrize("most", [0, 1, 60, 100_000])
+def test_one_loop_ranks_as_its_steps_do(panels: list[Panel], prepared: PreparedRanker, most: int) -> None:
+    in_steps = replace(prepared, forest=None)
+    for creator, allowed in somebody(panels[-1]):
+        picked, ranked = prepared.pick(creator, allowed, most), prepared.rank(creator, allowed, most)
+        raw = prepared.score(creator, picked)
+        order = np.lexsort([picked.rows, -raw])
+        np.testing.assert_array_equal(ranked.places, order)
+        np.testing.assert_array_equal(ranked.rows, picked.rows[order])
+        np.testing.assert_array_equal(ranked.raw, raw[order])
+        np.testing.assert_array_equal(ranked.table, picked.cross)
+        np.testing.assert_array_equal(ranked.usual, picked.usual)
+        by_lightgbm = in_steps.rank(creator, allowed, most)
+        np.testing.assert_allclose(np.sort(by_lightgbm.raw), np.sort(ranked.raw), atol=1e-9)
+
+
+def test_a_creator_with_another_number_of_features_is_refused(panels: list[Panel], prepared: PreparedRanker) -> None:
+    creator, allowed = somebody(panels[-1])[0]
+    with pytest.raises(ValueError, match="the creator side has"):
+        prepared.rank(replace(creator, profile=np.append(creator.profile, 0.0)), allowed, 10)
+
+
 def test_a_change_of_no_row_costs_nothing(prepared: PreparedRanker) -> None:
     market = replace(prepared.market)
     same = prepared.patched(market, np.zeros(0, np.int64))
