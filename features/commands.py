@@ -27,10 +27,12 @@ def ingest(
 
     Example: `harmonic ingest exports/ videos.parquet`
     """
+    from features.commits import QUARANTINE
     from features.lake import Lake
 
     settings = configs.current()
-    report = _load(Lake(settings.home / "lake", settings.lake.memory_limit), settings, paths)
+    lake = Lake(settings.home / "lake", settings.lake.memory_limit)
+    report = _load(lake, settings, paths)
     if as_json:
         print_json(report)
         return
@@ -40,6 +42,7 @@ def ingest(
     if report["quarantined"]:
         for reason, count in report["reasons"].items():
             say(f"  {count:,} × {reason}")
+        say(f"each refused row, with its file and line: {lake.root / QUARANTINE.name}/*.parquet")
 
 
 def simulate(

@@ -167,6 +167,9 @@ def test_twelve_kinds_of_bad_rows_are_told_and_the_good_ones_loaded(
     assert out.splitlines()[0] == "rows 32 · new 20 · duplicates 0 · quarantined 12"
     for reason in BAD:
         assert any(reason in line for line in out.splitlines()[1:]), (reason, out)
+    where = out.splitlines()[-1].removeprefix("each refused row, with its file and line: ")
+    assert where == str(at_new_home / "lake" / "quarantine" / "*.parquet")
+    assert list((at_new_home / "lake" / "quarantine").glob("*.parquet"))
     quarantined = (
         Lake(at_new_home / "lake").connect().sql("SELECT line, reason FROM quarantine ORDER BY line").fetchall()
     )
