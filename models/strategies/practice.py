@@ -192,7 +192,7 @@ class Practice:
     def load(cls, path: Path) -> Practice | None:
         """The inverse of `publish`; None where there is none, it cannot be read, or it is of other ways."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays: Mapping[str, Any] = {name: stored[name] for name in stored.files}
         except (FileNotFoundError, ValueError, TypeError, EOFError, BadZipFile):
             return None
