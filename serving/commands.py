@@ -155,6 +155,7 @@ def serve_with_example(settings: configs.Settings, once: bool) -> None:
 
     from serving.process.launch import (
         ROOT,
+        START_SECONDS,
         ConsumerProcess,
         command,
         environment,
@@ -173,7 +174,7 @@ def serve_with_example(settings: configs.Settings, once: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     consumer = None
     try:
-        wait_until_ready(base, process, seconds=60)
+        wait_until_ready(base, process, START_SECONDS)
         body, slate = first_recommendation(base, settings)
         show_slate(slate, Console())
         say(f"\ncurl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{json.dumps(body)}'")

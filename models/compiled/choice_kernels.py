@@ -41,18 +41,17 @@ def choose(scores: Floats, most: int, best: Floats, rows: Ints) -> Place:
 
 @compiled
 def in_order(scores: Floats, rows: Ints) -> Ints:
-    """Places by falling score, ties by row, where every score is a number; rows differ, both of shape (m,)."""
-    for score in scores:
-        if score - score != 0.0:  # NaN or ∞: only of a model that is about to be refused
-            return np.argsort(-scores)
+    """Places by falling score, ties by row, NaN last; rows differ, both of shape (m,)."""
     best, places = scores.copy(), np.arange(len(scores))
+    for k in range(len(best)):
+        best[k] = -np.inf if np.isnan(best[k]) else best[k]  # only of a model that is about to be refused
     _put_in_order(best, places, len(scores), len(scores))
     begin = 0
     for end in range(1, len(scores) + 1):
         if end == len(scores) or best[end] != best[begin]:
-            if end - begin > 1:
-                equals = places[begin:end].copy()
-                places[begin:end] = equals[np.argsort(rows[equals])]
+            for k in range(begin, end):
+                best[k] = -rows[places[k]]
+            _sort(best, places, begin, end)
             begin = end
     return places
 

@@ -48,6 +48,12 @@ def _compiled(loop: Loop, **options: Any) -> Loop:
     return cast(Loop, kernel)
 
 
+def is_kept(loop: Any) -> bool:
+    """Whether code of a compiled loop is kept in a file; of one that cannot be kept, too, for nothing is to be done."""
+    cache = getattr(loop, "_cache", None)
+    return not hasattr(cache, "_cache_file") or bool(cache._cache_file._load_index())
+
+
 class Line(types.Type):
     """Eight words as one value: what LLVM's own vectoriser does not see in loops over them."""
 

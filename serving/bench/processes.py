@@ -23,7 +23,7 @@ from serving.errors import BenchmarkFault
 from serving.process.launch import ROOT, command, environment
 
 HOST: Final = "127.0.0.1"
-START_SECONDS: Final = 240.0
+START_SECONDS: Final = 300.0
 STOP_SECONDS: Final = 15.0
 WORKER: Final = "_bentoml_impl.worker.service"
 """What BentoML's workers are called in a list of processes."""

@@ -34,6 +34,8 @@ HEALTHY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 GRACE_SECONDS = 12
 """How long requests in hand have once a worker stops: longer than any may take."""
+START_SECONDS = 300.0
+"""The first start on a machine compiles for a minute or two."""
 TAKEN_SECONDS = 3.0
 """How long a port may still be held by a service that is ending."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any, Final
 
 from serving.process import parent
@@ -28,8 +30,10 @@ def mend() -> None:
 def main() -> None:
     """BentoML's command line, for as long as the process that started this one lives."""
     parent.follow()
-    mend()
     os.environ[parent.PARENT] = str(os.getpid())  # for the workers
+    compiling = subprocess.Popen([sys.executable, "-m", "serving.process.compile"])
+    mend()
+    compiling.wait()
     from bentoml_cli.cli import cli
 
     cli()

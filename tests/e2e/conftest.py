@@ -28,7 +28,7 @@ from tests.servers import free_port
 from tests.worlds import small_settings
 
 HARMONIC = str(Path(sys.executable).with_name("harmonic"))
-START_SECONDS, STOP_SECONDS, LATER_SECONDS = 60, 20, 8.0
+START_SECONDS, STOP_SECONDS, LATER_SECONDS = 300, 20, 8.0
 
 
 @dataclass(frozen=True)
