@@ -50,8 +50,8 @@ def _compiled(loop: Loop, **options: Any) -> Loop:
 
 def is_kept(loop: Any) -> bool:
     """Whether code of a compiled loop is kept in a file; of one that cannot be kept, too, for nothing is to be done."""
-    cache = getattr(loop, "_cache", None)
-    return not hasattr(cache, "_cache_file") or bool(cache._cache_file._load_index())
+    file = getattr(getattr(loop, "_cache", None), "_cache_file", None)
+    return file is None or bool(file._load_index())
 
 
 class Line(types.Type):
