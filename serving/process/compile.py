@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 
 import configs
@@ -32,6 +33,9 @@ def compile_loops() -> None:
 def main() -> None:
     """Compile before the workers start; whatever prevents it, they meet it again, and say so."""
     parent.follow()
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a terminal tells this process, too, and it has nothing to say to that
     try:
         compile_loops()
     except Exception:

@@ -12,6 +12,9 @@ from serving.process import parent
 CHECK_SECONDS: Final = 1.0
 """How often workers are counted. BentoML does so every 10 s, and in a container it replaces none."""
 
+COMPILE_SECONDS: Final = 240.0
+"""After that workers compile for themselves: whatever holds the one up that does it for all must not hold them up."""
+
 
 def mend() -> None:
     """Let BentoML look after its workers; a second time changes nothing."""
@@ -32,8 +35,13 @@ def main() -> None:
     parent.follow()
     os.environ[parent.PARENT] = str(os.getpid())  # for the workers
     compiling = subprocess.Popen([sys.executable, "-m", "serving.process.compile"])
-    mend()
-    compiling.wait()
+    try:
+        mend()
+        compiling.wait(COMPILE_SECONDS)
+    except subprocess.TimeoutExpired:
+        compiling.kill()
+    except KeyboardInterrupt:
+        sys.exit(130)
     from bentoml_cli.cli import cli
 
     cli()
