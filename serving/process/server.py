@@ -37,13 +37,13 @@ def main() -> None:
     compiling = subprocess.Popen([sys.executable, "-m", "serving.process.compile"])
     try:
         mend()
+        from bentoml_cli.cli import cli
+
         compiling.wait(COMPILE_SECONDS)
     except subprocess.TimeoutExpired:
         compiling.kill()
     except KeyboardInterrupt:
         sys.exit(130)
-    from bentoml_cli.cli import cli
-
     cli()
 
 
