@@ -271,13 +271,20 @@ def _inverse(values: Floats, power: float = 1.0) -> sp.dia_matrix:
 
 
 def _right_directions(matrix: sp.csr_matrix, rank: int) -> Floats:
-    """The leading right singular vectors, shape (v, rank); `svds` would leave ARPACK's restarts to chance."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    """The leading right singular vectors, shape (v, rank); `svds` would leave ARPACK's restarts to chance.
+
+    ARPACK may give up where the graph is small and falls apart; all vectors are worked out then, O(side³).
+    """
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     short = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T.tocsr()
     side = short.shape[1]
     gram = LinearOperator((side, side), matvec=lambda x: short.T @ (short @ x), dtype=np.float64)
-    _, vectors = eigsh(gram, k=rank, v0=np.ones(side), rng=0)
+    try:
+        _, vectors = eigsh(gram, k=rank, v0=np.ones(side), rng=0)
+    except ArpackError:
+        _, vectors = eigh((short.T @ short).toarray(), subset_by_index=(side - rank, side - 1))
     if short is matrix:
         return np.asarray(vectors)
     right = np.asarray(short @ vectors)

@@ -138,6 +138,19 @@ def test_neighbours_propose_what_creators_of_the_same_taste_took_up_lately() -> 
     assert first[5] < 1e-9 < first[2]
 
 
+@pytest.mark.parametrize("seed", [66, 140])
+def test_neighbours_of_a_small_graph_that_falls_apart(seed: int) -> None:
+    """Sparse graphs of many parts, on which ARPACK gives up; every creator is still nearest to itself."""
+    chance = np.random.default_rng(seed)
+    creators, words = int(chance.integers(20, 150)), int(chance.integers(20, 120))
+    used = chance.random((creators, words)) < chance.choice([0.01, 0.02, 0.03])
+    generator = NeighbourCandidates(32, 8).fit(graph(np.where(used, 5.0, np.nan), tuple(range(words))))
+    placed = generator.placed(sp.csr_matrix(used.astype(float)))
+    assert np.isfinite(placed).all() and np.isfinite(generator.market).all()
+    lengths = np.linalg.norm(placed, axis=1)
+    assert np.all(np.isclose(lengths, 1) | np.isclose(lengths, 0)) and lengths.sum() > 20
+
+
 @pytest.mark.parametrize("creators", [60, 30])
 def test_fitting_twice_gives_the_same_bits_even_where_there_are_fewer_tastes_than_dimensions(creators: int) -> None:
     chance = np.random.default_rng(0)
