@@ -175,7 +175,7 @@ class NeighbourCandidates:
         used = interactions.used
         by_creator = _inverse(np.maximum(_sums(used, axis=1), 1), 0.5)
         by_trend = _inverse(_sums(used, axis=0), 0.5)
-        rank = min(self.dimensions, min(used.shape) - 1)
+        rank = min(self.dimensions, *used.shape)
         words = np.asarray(by_trend @ _right_directions((by_creator @ used @ by_trend).tocsr(), rank))
         vectors = np.asarray(used @ words)
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
@@ -235,8 +235,9 @@ def _grams(texts: Strings) -> sp.csr_matrix:
         ).transform(new)
         spans = zip(new, rows.indptr, rows.indptr[1:], strict=False)
         _seen_grams.update({text: (rows.indices[i:j], rows.data[i:j]) for text, i, j in spans})
-    found = [_seen_grams[text] for text in texts]
-    indptr = np.cumsum([0, *(len(indices) for indices, _ in found)])
+    nothing: tuple[Ints, Floats] = (np.zeros(0, np.int64), np.zeros(0))
+    found = [nothing, *(_seen_grams[text] for text in texts)]
+    indptr = np.cumsum([len(indices) for indices, _ in found])
     indices, data = (np.concatenate([part[at] for part in found]) for at in (0, 1))
     return sp.csr_matrix((data, indices, indptr), (len(texts), GRAM_SPACE))
 
@@ -245,6 +246,8 @@ def _inverse_of_definite(matrix: Floats) -> Floats:
     """The inverse of a symmetric positive definite matrix, by Cholesky: half the work of a general one."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
+    if not matrix.size:
+        return matrix
     factor, failed = dpotrf(matrix)
     inverse, also_failed = dpotri(factor)
     if failed or also_failed:
@@ -273,17 +276,22 @@ def _inverse(values: Floats, power: float = 1.0) -> sp.dia_matrix:
 def _right_directions(matrix: sp.csr_matrix, rank: int) -> Floats:
     """The leading right singular vectors, shape (v, rank); `svds` would leave ARPACK's restarts to chance.
 
-    ARPACK may give up where the graph is small and falls apart; all vectors are worked out then, O(side³).
+    ARPACK wants fewer vectors than there are, and may give up where a small graph falls apart; all of them are worked
+    out then, O(side³).
     """
     from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
+    if rank == 0:
+        return np.zeros((matrix.shape[1], 0))
     short = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T.tocsr()
     side = short.shape[1]
     gram = LinearOperator((side, side), matvec=lambda x: short.T @ (short @ x), dtype=np.float64)
     try:
-        _, vectors = eigsh(gram, k=rank, v0=np.ones(side), rng=0)
+        vectors = eigsh(gram, k=rank, v0=np.ones(side), rng=0)[1] if rank < side else None
     except ArpackError:
+        vectors = None
+    if vectors is None:
         _, vectors = eigh((short.T @ short).toarray(), subset_by_index=(side - rank, side - 1))
     if short is matrix:
         return np.asarray(vectors)

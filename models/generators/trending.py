@@ -62,9 +62,11 @@ class ClusterTrendCandidates:
 
         vectors = self.space.placed(interactions.used)
         clusters = min(max(len(vectors) // self.creators_per_cluster, 1), self.most)
-        centres = np.asarray(kmeans2(vectors, clusters, minit="++", missing="warn", rng=self.seed)[0], float)
+        centres = np.zeros((1, vectors.shape[1]))
+        if vectors.size:
+            centres = np.asarray(kmeans2(vectors, clusters, minit="++", missing="warn", rng=self.seed)[0], float)
         members = sp.csr_matrix(
-            (np.ones(len(vectors)), (nearest(vectors, centres), np.arange(len(vectors)))), (clusters, len(vectors))
+            (np.ones(len(vectors)), (nearest(vectors, centres), np.arange(len(vectors)))), (len(centres), len(vectors))
         )
         taken_up = _taken_up(interactions, members, self.half_life_days)
         return Clustered(self.space.words, centres, _smoothed(taken_up, self.prior_adoptions))

@@ -186,3 +186,12 @@ def test_who_says_the_same_rare_words_proposes_what_they_used() -> None:
     scores = CaptionCandidates(60, 9).fit(known).scores(sp.csr_matrix([[0.0, 0, 0, 1, 1]]))[0]
     assert scores[1] > scores[2] > 0
     assert not CaptionCandidates(60, 9).fit(known).scores(sp.csr_matrix([[1.0, 1, 1, 0, 0]])).any()
+
+
+@pytest.mark.parametrize(("creators", "words"), [(1, 5), (3, 1), (5, 0), (2, 2)])
+def test_generators_of_hardly_anything(creators: int, words: int) -> None:
+    """One's own posts alone, one hashtag, none at all."""
+    fitted = fit_generators(Interactions.undated(sp.csr_matrix(np.ones((creators, words)))), configs.load().candidates)
+    for name, generator in fitted.items():
+        scores = generator.scores(sp.csr_matrix(np.ones((1, words))))
+        assert scores.shape == (1, words) and np.isfinite(scores).all(), name
