@@ -29,9 +29,14 @@ TREND_INPUTS: Final = (
     "reach",
     "intensity",
     "sound",
+    "sound_adopters",
+    "sound_reach",
     "busy_users",
 )
-"""The trend side of the linear stage, logarithms of counts unless said otherwise; see `trend_inputs`."""
+"""The trend side of the linear stage, logarithms of counts unless said otherwise; see `trend_inputs`.
+
+Sounds spread otherwise than hashtags: what their adopters and reach say beyond what they say of hashtags stands apart.
+"""
 
 PAIR_INPUTS: Final = (*GENERATORS, "sound_habit", "walk_by_history", "adopters_by_history", "region_match")
 """The creator × trend side of the linear stage; see `linear_inputs`."""
@@ -89,7 +94,8 @@ def trend_inputs(market: Market, rows: Ints | slice = slice(None)) -> Floats:
     def column(name: str) -> Floats:
         return market.column(name)[rows]
 
-    adopters = np.log(column("recent_adopters_5d") + 0.1)
+    adopters, reach = np.log(column("recent_adopters_5d") + 0.1), np.log(column("creators_28d") + 0.5)
+    sound = column("is_sound")
     return np.column_stack(
         [
             adopters,
@@ -98,9 +104,11 @@ def trend_inputs(market: Market, rows: Ints | slice = slice(None)) -> Floats:
             np.log(column("recent_creators_7d") + 0.3) - adopters,
             np.log(column("creators_1d") + 0.5) - adopters,
             np.log(column("creators_3d") + 0.5) - adopters,
-            np.log(column("creators_28d") + 0.5),
+            reach,
             np.log(np.maximum(column("posts_per_creator_28d"), 1)),
-            column("is_sound"),
+            sound,
+            sound * adopters,
+            sound * reach,
             column("users_posts"),
         ]
     )

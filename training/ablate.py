@@ -47,7 +47,9 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         *("posts_per_creator_28d", "users_posts", "users_trends_per_post", "saturation", "concentration"),
         *("creator_share_28d", "repeat_share"),
     ),
-    "sounds": ("sound", "sound_habit", "is_sound", "creator_sound_share", "sound_uses"),
+    "sounds": (
+        *("sound", "sound_adopters", "sound_reach", "sound_habit", "is_sound", "creator_sound_share", "sound_uses"),
+    ),
     "dynamics": (
         *("velocity_1d", "velocity_3d", "velocity_7d", "velocity_28d", "burst", "age_days", "hours_since_last_use"),
         *("acceleration_1d", "acceleration_3d", "acceleration_7d", "acceleration_28d"),
