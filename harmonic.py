@@ -65,18 +65,9 @@ def prepare(work: Workspace, data: Path | None = None) -> None:
     Raises:
         NoChampion: no model beats popularity on these metrics.
     """
-    from models.errors import NoChampion
-    from serving.assemble import has_model
-
     features.commands.fill_lake(work.lake, work.settings, data)
     as_of = work.instant(None)
-    if not has_model(work.settings):
-        outcome = training.commands.train_visibly(work, as_of)
-        training.commands.tell_outcome(outcome)
-        if not outcome.verdict.promoted:
-            raise NoChampion(
-                "nothing can be served before a model beats popularity: ingest more posts, and run it again"
-            )
+    training.commands.release_visibly(work, as_of)
     serving.commands.publish_visibly(work, as_of)
 
 

@@ -249,12 +249,39 @@ def train_visibly(work: Workspace, as_of: datetime) -> Outcome:
     return outcome
 
 
+def release_visibly(work: Workspace, as_of: datetime) -> None:
+    """See to it that a champion that fits this code is released; trains where the registry has none.
+
+    Raises:
+        NoChampion: no model beats popularity on these metrics.
+    """
+    from models.errors import NoChampion
+    from models.registry import CHAMPION
+    from models.releases import released, trouble
+    from training.run import release
+
+    lying = released(work.settings.released_models, CHAMPION)
+    reason = trouble(lying) if lying else None
+    if lying and reason is None:
+        return
+    if reason:
+        say(reason)
+    champion = work.registry.version(CHAMPION)
+    if champion is not None and work.registry.is_usable(champion):
+        release(work.registry, work.settings)
+        return
+    outcome = train_visibly(work, as_of)
+    tell_outcome(outcome)
+    if not outcome.verdict.promoted:
+        raise NoChampion("nothing can be served before a model beats popularity: ingest more posts, and run it again")
+
+
 def model_before(work: Workspace, as_of: datetime) -> Registered:
-    """The champion where it has seen nothing after `as_of`; else one trained as of that instant."""
+    """The champion where it fits this code and has seen nothing after `as_of`; else one trained as of that instant."""
     from models.registry import CHAMPION
 
     champion = work.registry.version(CHAMPION)
-    registered = work.registry.load(CHAMPION) if champion else None
+    registered = work.registry.load(CHAMPION) if champion and work.registry.is_usable(champion) else None
     if registered is None or registered.as_of > as_of:
         registered = work.registry.load(train_visibly(work, as_of).version)
     return registered
