@@ -47,12 +47,20 @@ class Lake:
         root: the folder; it need not exist until something is appended.
         memory_limit: what one DuckDB connection may hold before it spills below `root`.
         lock_seconds: how long a writer waits for another one before it raises `LakeBusy`.
+        posts_after: readers see only posts created after it (aware); all where not given.
     """
 
-    def __init__(self, root: Path, memory_limit: str = "2GB", lock_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        memory_limit: str = "2GB",
+        lock_seconds: float = 10.0,
+        posts_after: datetime | None = None,
+    ) -> None:
         self.root = root.absolute()
         self.memory_limit = memory_limit
         self.lock_seconds = lock_seconds
+        self.posts_after = posts_after
 
     def head(self) -> Commit:
         """The latest commit."""
@@ -63,7 +71,11 @@ class Lake:
 
         The views show the lake as of this call; a later commit needs a new connection.
         """
-        return connect(self.root, self.head(), self.memory_limit)
+        return connect(self.root, self.head(), self.memory_limit, self.posts_after)
+
+    def since(self, posts_after: datetime) -> Lake:
+        """The same lake as if no post had been seen that was created by then (aware)."""
+        return Lake(self.root, self.memory_limit, self.lock_seconds, posts_after)
 
     def append(self, rows: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]) -> dict[str, int]:
         """Adds rows to several tables in one commit.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -26,11 +27,14 @@ _POSTS: Final = """
 CREATE VIEW posts AS
 SELECT v.*, least(v.observed_at, m.first_at) AS first_seen_at
 FROM videos v LEFT JOIN (SELECT id, min(observed_at) AS first_at FROM video_metrics GROUP BY id) m USING (id)
+{where}
 """
 
 
-def connect(root: Path, commit: Commit, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB connection whose views show one commit."""
+def connect(
+    root: Path, commit: Commit, memory_limit: str, posts_after: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB connection whose views show one commit; `posts` only those created after an instant."""
     import duckdb
 
     connection = duckdb.connect()
@@ -42,7 +46,8 @@ def connect(root: Path, commit: Commit, memory_limit: str) -> duckdb.DuckDBPyCon
     for table in LAKE_TABLES.values():
         files = [root / table.name / part.file for part in commit.of(table.name)]
         connection.execute(f'CREATE VIEW "{table.name}" AS {select(table, files)}')
-    connection.execute(_POSTS)
+    where = f"WHERE v.create_time > {quoted(posts_after.isoformat())}::TIMESTAMPTZ" if posts_after else ""
+    connection.execute(_POSTS.format(where=where))
     return connection
 
 

@@ -95,6 +95,14 @@ def evaluate(
             min=1, max=60, help="Rolling: judged are this many days after a cut-off; as trained where absent."
         ),
     ] = None,
+    history_days: Annotated[
+        int | None,
+        typer.Option(
+            min=7,
+            help="Rolling: as if the first posts were those of so many days before a cut-off.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge the champion and every baseline on the held-out queries before an instant; or the recipe, rolling.
@@ -103,10 +111,10 @@ def evaluate(
     known then, compares with every generator and popularity baseline, and logs one MLflow run with its report.
 
     Examples: `harmonic evaluate --json` · `harmonic evaluate --rolling --last 6` ·
-    `harmonic evaluate --cutoffs 2026-10-01,2026-10-08`
+    `harmonic evaluate --cutoffs 2026-10-01,2026-10-08` · `harmonic evaluate --rolling --history-days 14`
     """
-    if rolling or cutoffs is not None:
-        _evaluate_rolling(as_of, cutoffs, last, step_days, horizon, as_json)
+    if rolling or cutoffs is not None or history_days is not None:
+        _evaluate_rolling(as_of, cutoffs, last, step_days, horizon, history_days, as_json)
         return
     from models.registry import CHAMPION
     from training.run import evaluate as judge
@@ -120,7 +128,13 @@ def evaluate(
 
 
 def _evaluate_rolling(
-    as_of: datetime | None, cutoffs: str | None, last: int, step_days: int, horizon: int | None, as_json: bool
+    as_of: datetime | None,
+    cutoffs: str | None,
+    last: int,
+    step_days: int,
+    horizon: int | None,
+    history_days: int | None,
+    as_json: bool,
 ) -> None:
     from training.rolling import evaluate_rolling, regular_cutoffs
     from training.rolling_report import for_terminal
@@ -137,6 +151,7 @@ def _evaluate_rolling(
             chosen,
             work.settings,
             horizon_days=days,
+            history_days=history_days,
             progress=told,
         )
     print_json(found.to_dict()) if as_json else say(for_terminal(found))

@@ -99,6 +99,7 @@ class Rolling:
         origins: ascending by cut-off.
         skipped: cut-offs after which nobody adopted anything.
         horizon_days: length of the judged window.
+        history_days: how many days of posts there were before each cut-off; None where all counted.
         pooled: ranking → figures over all cut-offs.
         by_lot: metric → what a list drawn by lot reaches over all cut-offs.
         generator: the generator that is best over all cut-offs together.
@@ -109,6 +110,7 @@ class Rolling:
     origins: tuple[Origin, ...]
     skipped: tuple[datetime, ...]
     horizon_days: int
+    history_days: int | None
     pooled: Mapping[str, Pooled]
     by_lot: Mapping[str, float]
     generator: str
@@ -117,7 +119,12 @@ class Rolling:
 
     @classmethod
     def of(
-        cls, origins: Sequence[Origin], skipped: Iterable[datetime], horizon_days: int, settings: Settings
+        cls,
+        origins: Sequence[Origin],
+        skipped: Iterable[datetime],
+        horizon_days: int,
+        settings: Settings,
+        history_days: int | None = None,
     ) -> Rolling:
         """Pool at least one origin."""
         joined = {name: _joined([origin.figures[name] for origin in origins]) for name in origins[0].figures}
@@ -129,6 +136,7 @@ class Rolling:
             origins=tuple(origins),
             skipped=tuple(skipped),
             horizon_days=horizon_days,
+            history_days=history_days,
             pooled={name: _pooled(joined["ranker"], other, codes, settings) for name, other in joined.items()},
             by_lot={m: float(np.average([o.by_lot[m] for o in origins], weights=queries)) for m in METRICS},
             generator=generator,
@@ -165,6 +173,7 @@ class Rolling:
         """All of it for machines."""
         return {
             "horizon_days": self.horizon_days,
+            "history_days": self.history_days,
             "queries": self.queries,
             "best_generator": self.generator,
             "best_plain": self.plain,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from configs import Settings
 from features.history import History
@@ -43,6 +47,7 @@ def evaluate_rolling(
     settings: Settings,
     *,
     horizon_days: int | None = None,
+    history_days: int | None = None,
     progress: Progress = lambda *_: None,
 ) -> Rolling:
     """Train at every cut-off as `harmonic train --as-of` it would, judge on the adoptions after it, log one MLflow run.
@@ -51,6 +56,7 @@ def evaluate_rolling(
         as_of: outcomes are those known by then; every cut-off's horizon has to be over.
         cutoffs: instants, UTC, in any order.
         horizon_days: length of the judged window (cut-off, cut-off + horizon]; `ranker.horizon_days` where absent.
+        history_days: as if posts from so long before each cut-off were the first there are; all count where absent.
 
     Raises:
         TooShort: a cut-off's horizon is not over by `as_of`.
@@ -58,23 +64,76 @@ def evaluate_rolling(
     """
     days, ordered = horizon_days or settings.ranker.horizon_days, sorted(set(cutoffs))
     _refuse_unfinished(ordered, days, as_of)
-    after = known_by(lake, as_of, settings)
-    splits = {cutoff: _split_at(lake, cutoff, settings) for cutoff in ordered}
-    needed = [cutoff for at, split in splits.items() for cutoff in (at, *split.final)]
-    moments = SharedMoments(partial(moment_at, lake, features, settings=settings), needed)
     origins = []
-    for number, (cutoff, split) in enumerate(splits.items()):
-        told = _part(progress, number, len(splits), f"{cutoff:%Y-%m-%d}")
-        ranker, learned = ranker_as_of(lake, features, cutoff, split, settings, moments, told)
+    worlds = _worlds(lake, features, ordered, as_of, settings)
+    if history_days is not None:
+        worlds = _short_worlds(lake, ordered, as_of, history_days, settings)
+    for number, world in enumerate(worlds):
+        told = _part(progress, number, len(ordered), f"{world.cutoff:%Y-%m-%d}")
+        ranker, learned = ranker_as_of(
+            world.lake, world.features, world.cutoff, world.split, settings, world.moments, told
+        )
         told("judging", 0.95)
-        asked = judged_panel(moments(cutoff), after, days, settings)
+        asked = judged_panel(world.moments(world.cutoff), world.after, days, settings)
         if asked is not None:
             origins.append(_origin(ranker, learned, asked))
     if not origins:
         raise TooLittleData(f"nobody adopted anything in the {days} days after any cut-off: choose other cut-offs")
-    done = Rolling.of(tuple(origins), tuple(c for c in ordered if c not in {o.cutoff for o in origins}), days, settings)
+    skipped = tuple(cutoff for cutoff in ordered if cutoff not in {origin.cutoff for origin in origins})
+    done = Rolling.of(tuple(origins), skipped, days, settings, history_days)
     rolling_report.log(done, registry, lake.fingerprint(), as_of, settings)
     return done
+
+
+LOCAL_STORE: Final = "features/feature_store.yaml"
+"""Where features of a history that never was are kept for a moment."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is to learn from at a cut-off, and what came after it.
+
+    Attributes:
+        cutoff: instant, UTC.
+        lake, features: as they are seen there.
+        split: of the history before it.
+        moments: gives the moments of the split's cut-offs, and of this one.
+        after: history that holds the outcomes.
+    """
+
+    cutoff: datetime
+    lake: Lake
+    features: FeatureRepository
+    split: Split
+    moments: Moments
+    after: History
+
+
+def _worlds(
+    lake: Lake, features: FeatureRepository, cutoffs: Sequence[datetime], as_of: datetime, settings: Settings
+) -> Iterator[World]:
+    """The lake as it is, moments being shared between cut-offs."""
+    after = known_by(lake, as_of, settings)
+    splits = {cutoff: _split_at(lake, cutoff, settings) for cutoff in cutoffs}
+    needed = [cutoff for at, split in splits.items() for cutoff in (at, *split.final)]
+    moments = SharedMoments(partial(moment_at, lake, features, settings=settings), needed)
+    for cutoff, split in splits.items():
+        yield World(cutoff, lake, features, split, moments, after)
+
+
+def _short_worlds(
+    lake: Lake, cutoffs: Sequence[datetime], as_of: datetime, history_days: int, settings: Settings
+) -> Iterator[World]:
+    """The lake as if the first posts were those of so many days before each cut-off; its features are not kept."""
+    for cutoff in cutoffs:
+        seen = lake.since(cutoff - timedelta(days=history_days))
+        with TemporaryDirectory(prefix="harmonic-") as home:
+            store = settings.feast.model_copy(update={"config": LOCAL_STORE})
+            features = FeatureRepository.open(settings.model_copy(update={"home": Path(home), "feast": store}))
+            features.apply()
+            moments = partial(moment_at, seen, features, settings=settings)
+            split, after = _split_at(seen, cutoff, settings), known_by(seen, as_of, settings)
+            yield World(cutoff, seen, features, split, moments, after)
 
 
 def ranker_as_of(

@@ -57,9 +57,10 @@ def verdict(standing: Standing, generator: str) -> str:
 
 def sections(found: Rolling, confidence: float) -> list[Section]:
     """The report."""
+    seen = f" of the {found.history_days} days before" if found.history_days else ""
     how = (
-        "At each cut-off a ranker was trained on what was known by then, by the recipe of «harmonic train», and judged "
-        f"on who used what for the first time in the {found.horizon_days} days after it. Intervals come from "
+        f"At each cut-off a ranker was trained on what was known by then{seen}, by the recipe of «harmonic train», and "
+        f"judged on who used what for the first time in the {found.horizon_days} days after it. Intervals come from "
         f"resampling queries ({confidence:.0%}); over all cut-offs whole creators are resampled."
     )
     by_cutoff = [
@@ -116,6 +117,7 @@ def log(found: Rolling, registry: Registry, data_hash: str, as_of: datetime, set
             "data_hash": data_hash,
             "cutoffs": " ".join(f"{o.cutoff:%Y-%m-%dT%H:%M:%SZ}" for o in found.origins),
             "horizon_days": found.horizon_days,
+            "history_days": found.history_days or "all",
             "best_generator": found.generator,
             "posts_known": settings.lake.posts_known,
             "ranker": settings.ranker.model_dump_json(),

@@ -19,12 +19,17 @@ BRIEF: dict[str, Any] = {"forecast": {"market": {"history_days": 4}}}
 _COUNTS = (*COUNTS, "follower_count", "music_use_count")
 
 
-def cut_lake(world: Path, at: datetime, home: Path) -> Lake:
-    """A lake below `home` of what had been posted and counted by `at`, a post being known from its creation."""
+def cut_lake(world: Path, at: datetime, home: Path, after: datetime | None = None) -> Lake:
+    """A lake below `home` of what had been posted and counted by `at`, a post being known from its creation.
+
+    Posts created by `after`, where it is given, are left out.
+    """
     now, out = pd.Timestamp(at), home / "cut"
     out.mkdir(parents=True)
     videos = pd.read_parquet(world / "videos.parquet")
     videos = videos[videos["create_time"] <= now].copy()
+    if after is not None:
+        videos = videos[videos["create_time"] > pd.Timestamp(after)]
     late = videos["observed_at"] > now
     videos.loc[late, [name for name in _COUNTS if name in videos]] = pd.NA
     videos.loc[late, "observed_at"] = videos.loc[late, "create_time"]

@@ -29,7 +29,7 @@ from serving.batch import pipeline_at, score_all
 from serving.score import Model
 from tests.models.test_metrics import SCORER
 from tests.training.cutting import BRIEF, cut_lake
-from tests.worlds import SMALL_TREE, small_environment, small_settings
+from tests.worlds import NOW, SMALL_TREE, small_environment, small_settings
 from training.errors import TooShort
 from training.evaluate import METRICS, Figures
 from training.origins import PLAIN, Origin, Rolling
@@ -136,6 +136,25 @@ def test_what_is_judged_is_what_a_system_that_knew_nothing_later_would_have_list
         "recall20": round(ours.mean("recall"), 4),
         "ndcg20": round(ours.mean("ndcg"), 4),
     }
+
+
+def test_a_short_history_is_what_a_lake_of_its_posts_alone_would_have_been(
+    place: Place, cutoffs: Sequence[datetime], world_home: Path, tmp_path: Path
+) -> None:
+    """Three weeks before a cut-off, and what came after, in a lake of their own: the same figures to the last bit."""
+    cutoff, at = cutoffs[-1], latest_instant(place.lake)
+    before = sorted((place.settings.home / "feast" / "offline").rglob("*"))
+    cut_lake(world_home / "world", NOW, tmp_path / "home", after=cutoff - timedelta(days=21))
+    alone = Place.at(tmp_path / "home")
+    short = evaluate_rolling(place.lake, place.features, alone.registry, at, [cutoff], place.settings, history_days=21)
+    assert short.history_days == 21 and short.to_dict()["history_days"] == 21
+    assert sorted((place.settings.home / "feast" / "offline").rglob("*")) == before  # nothing of it is kept
+
+    found = evaluate_rolling(alone.lake, alone.features, alone.registry, at, [cutoff], alone.settings)
+    assert short.origins[0].creators == found.origins[0].creators
+    assert short.origins[0].learned == found.origins[0].learned > 0
+    for name, figures in found.origins[0].figures.items():
+        assert short.origins[0].figures[name].per_query["ndcg"].tolist() == figures.per_query["ndcg"].tolist(), name
 
 
 def test_every_ranking_is_judged_at_every_cutoff_on_the_same_queries(
