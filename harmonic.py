@@ -56,19 +56,20 @@ def score(
 
 
 def prepare(work: Workspace, data: Path | None = None) -> None:
-    """Everything between nothing and serving, where it has not been done yet: ingest, train and publish.
+    """Everything between nothing and serving, where it has not been done yet: ingest, publish the market and train.
 
     Args:
         work: what to work on.
         data: metrics to ingest; without any, a simulated world fills an empty lake.
 
     Raises:
+        NotReady: no trend is live.
         NoChampion: no model beats popularity on these metrics.
     """
     features.commands.fill_lake(work.lake, work.settings, data)
     as_of = work.instant(None)
+    serving.commands.publish_visibly(work, as_of)  # first: without a live trend there is nothing to train a ranker for
     training.commands.release_visibly(work, as_of)
-    serving.commands.publish_visibly(work, as_of)
 
 
 VERBS = (

@@ -21,7 +21,7 @@ from models.errors import IncompatibleModel, NoChampion
 from models.interactions import Floats
 from models.pairs import TRENDS
 from models.ranker import Ranker
-from models.releases import LoggedPredictions, publish
+from models.releases import load_checked, publish, write_release
 from models.schema import Schema
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ class Registry:
         )
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
             root = Path(folder)
-            record.ranker.save(root / "ranker")
-            LoggedPredictions.of(record.ranker, record.example).save(root / "ranker")
+            write_release(record.ranker, record.example, root / "ranker")
             record.held_out_ranker.save(root / "held_out")
             (root / "about.json").write_text(
                 json.dumps(
@@ -291,14 +290,25 @@ class Registry:
     def _run_of(self, name: str) -> str:
         return str(self._client.get_model_version(self._name, self._resolve(name)).run_id)
 
-    def is_usable(self, version_or_alias: str) -> bool:
-        """Whether a registered model fits the features that this code computes, and can be released."""
+    def as_of(self, version: str) -> datetime:
+        """The instant after which a version knew nothing, UTC."""
+        return datetime.fromisoformat(self._client.get_model_version(self._name, version).tags["as_of"])
+
+    def usable(self, version_or_alias: str) -> str | None:
+        """A version, or that of an alias, where it is whole, fits this code and so can be released; else None."""
+        from mlflow.exceptions import MlflowException
+
+        number = version_or_alias if version_or_alias.isdigit() else self.version(version_or_alias)
         try:
-            folder = self._fetch(self._resolve(version_or_alias)) / "ranker"
-            LoggedPredictions.load(folder).check(Ranker.load(folder, self._schema), folder)
-        except IncompatibleModel:
-            return False
-        return True
+            if number is not None:
+                load_checked(self._fetch(number) / "ranker", self._schema)
+        except (IncompatibleModel, FileNotFoundError):
+            return None
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise  # a registry that cannot be reached says nothing about a model
+        return number
 
     def _resolve(self, version_or_alias: str) -> str:
         number = version_or_alias if version_or_alias.isdigit() else self.version(version_or_alias)
@@ -321,13 +331,19 @@ class Registry:
 
         Raises:
             NoChampion: there was none before.
+            IncompatibleModel: that one does not fit this code, or is damaged; nothing has changed then.
         """
         present = self._resolve(CHAMPION)
-        earlier = [entry["version"] for entry in self._tenures() if entry["version"] != present]
+        earlier = [str(entry["version"]) for entry in self._tenures() if entry["version"] != present]
         if not earlier:
             raise NoChampion(f"version {present} is the only champion there has been: nothing to go back to")
-        self.promote(earlier[-1], f"rolled back from version {present}", at)
-        return str(earlier[-1])
+        before = earlier[-1]
+        if self.usable(before) is None:
+            raise IncompatibleModel(
+                f"version {before}, the champion before, cannot be released any more: nothing has changed"
+            )
+        self.promote(before, f"rolled back from version {present}", at)
+        return before
 
     def audit(self) -> list[Tenure]:
         """Who was champion from when to when, oldest first."""

@@ -141,8 +141,19 @@ def released(root: Path, alias: str) -> Release | None:
     return Release(alias, version, root / version, (about.st_ino, about.st_mtime_ns))
 
 
+def write_release(ranker: Ranker, rows: Floats, folder: Path) -> None:
+    """Write a ranker into an empty folder as it is released: with example predictions, and its files' checksums.
+
+    Args:
+        rows: real ones to predict, shape (m, len(ranker.schema.features)).
+    """
+    ranker.save(folder)
+    LoggedPredictions.of(ranker, rows).save(folder)
+    _seal(folder, ranker.schema)
+
+
 def load_checked(folder: Path, schema: Schema = TRENDS) -> Ranker:
-    """A released ranker whose files, features and predictions are those that were logged.
+    """A ranker that `write_release` left, whose files, features and predictions are those that were logged.
 
     Args:
         schema: of what it ranks.
@@ -174,7 +185,7 @@ def publish(root: Path, alias: str, version: str, fill: Callable[[Path], None], 
     """Put a version's folder in its place and point the alias to it; a reader sees the old or the new, never half.
 
     Args:
-        fill: writes the ranker and its examples into an empty folder; not called where the version lies there whole.
+        fill: writes what `write_release` does into an empty folder; what lies there stays where it is the same.
         schema: of what the ranker ranks.
 
     Raises:
@@ -182,13 +193,12 @@ def publish(root: Path, alias: str, version: str, fill: Callable[[Path], None], 
     """
     with _locked(root):
         target = root / version
-        if not _is_whole(target):
-            with tempfile.TemporaryDirectory(dir=root, prefix=".") as temporary:
-                staged = Path(temporary) / version
-                staged.mkdir()
-                fill(staged)
-                _seal(staged, schema)
-                load_checked(staged, schema)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".") as temporary:
+            staged = Path(temporary) / version
+            staged.mkdir()
+            fill(staged)
+            load_checked(staged, schema)
+            if not _is_same(target, staged):
                 if target.exists():
                     target.rename(Path(temporary) / "old")
                 staged.rename(target)
@@ -218,7 +228,7 @@ def _locked(root: Path) -> Any:
     return FileLock(root.with_name(f".{root.name}.lock"))
 
 
-def _seal(folder: Path, schema: Schema = TRENDS) -> None:
+def _seal(folder: Path, schema: Schema) -> None:
     sums = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     (folder / MANIFEST).write_text(json.dumps({"features": schema.version, "files": sums}, indent=1))
 
@@ -236,12 +246,13 @@ def _check_files(folder: Path) -> None:
         raise BrokenRelease(f"model {folder.name}: {', '.join(wrong)} altered since the release")
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_same(folder: Path, other: Path) -> bool:
+    """Whether a folder is whole and holds what another one does: a version's number says it of one registry only."""
     try:
         _check_files(folder)
     except BrokenRelease:
         return False
-    return True
+    return (folder / MANIFEST).read_text() == (other / MANIFEST).read_text()
 
 
 def _digest(path: Path) -> str:

@@ -280,9 +280,8 @@ def release_visibly(work: Workspace, as_of: datetime) -> None:
     if lying and reason is None:
         return
     if reason:
-        say(reason)
-    champion = work.registry.version(CHAMPION)
-    if champion is not None and work.registry.is_usable(champion):
+        say(f"what is released cannot be served: {reason}")
+    if work.registry.usable(CHAMPION) is not None:
         release(work.registry, work.settings)
         return
     outcome = train_visibly(work, as_of)
@@ -295,8 +294,8 @@ def model_before(work: Workspace, as_of: datetime) -> Registered:
     """The champion where it fits this code and has seen nothing after `as_of`; else one trained as of that instant."""
     from models.registry import CHAMPION
 
-    champion = work.registry.version(CHAMPION)
-    registered = work.registry.load(CHAMPION) if champion and work.registry.is_usable(champion) else None
+    champion = work.registry.usable(CHAMPION)
+    registered = work.registry.load(champion) if champion is not None else None
     if registered is None or registered.as_of > as_of:
         registered = work.registry.load(train_visibly(work, as_of).version)
     return registered

@@ -39,7 +39,7 @@ class Judgement:
     """How rankings did on held-out queries.
 
     Attributes:
-        figures: ranking → figures per query; empty where the data were too short to hold anything out.
+        figures: ranking → figures per query; empty where nothing was held out.
         metrics: name → value, for the run.
         sections: of the report, the comparison of every ranking first.
         drawings: file name → matplotlib figure.
@@ -63,7 +63,7 @@ class Judgement:
     def summary(self) -> str:
         """The comparison of every ranking as Markdown, what it says first."""
         if not self.sections:
-            return "The data are too short to hold anything out: nothing was evaluated.\n"
+            return "Nothing was held out, so nothing was evaluated: few posts are known, or a short time of them.\n"
         return f"{self.sections[0].text}\n\n{report.markdown(self.sections[0].table)}"
 
     @property

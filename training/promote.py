@@ -40,14 +40,15 @@ def promote_first(
     seed: int,
     at: datetime,
 ) -> Verdict:
-    """The first model becomes champion where its mean lies above every popularity baseline's."""
+    """Where no champion fits, a model becomes one if its mean lies above every popularity baseline's."""
     best = max(popularity, key=lambda name: popularity[name].per_query[settings.metric].mean())
     gain = difference(ranker, popularity[best], settings.metric, settings.resamples, seed, settings.confidence)
     told = f"{settings.metric} {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] against {best}"
     if gain.mean <= 0:
-        return Verdict(False, version, gain, f"version {version} does not beat popularity ({told}): no champion yet")
-    registry.promote(version, f"first to beat popularity: {told}", at)
-    return Verdict(True, version, gain, f"version {version} is the first champion: {told}")
+        told = f"version {version} does not beat popularity ({told}): it stays challenger"
+        return Verdict(False, version, gain, told)
+    registry.promote(version, f"beats popularity: {told}", at)
+    return Verdict(True, version, gain, f"version {version} is champion: {told}")
 
 
 def promote_challenger(

@@ -37,6 +37,8 @@ def train_and_register(
 ) -> Outcome:
     """Train as of an instant and register the result as challenger; the first good one becomes champion.
 
+    So does a good one where the champion does not fit this code, unless that one is of a later instant.
+
     Args:
         as_of: everything later is unknown.
         at: now, for the audit.
@@ -44,14 +46,14 @@ def train_and_register(
     trained = train(lake, features, as_of, settings, progress)
     progress("logging the run", 0.95)
     version = registry.log(trained.record, f"ranker {as_of:%Y-%m-%d}")
-    verdict = _first_verdict(registry, version, trained, settings, at)
+    verdict = _first_verdict(registry, version, as_of, trained, settings, at)
     release(registry, settings)
     return Outcome(version, trained, verdict)
 
 
 def release(registry: Registry, settings: Settings) -> None:
-    """Hand the champion, where there is one, over to serving; a challenger too, where traffic is to reach it."""
-    champion, challenger = registry.version(CHAMPION), registry.version(CHALLENGER)
+    """Hand the champion, where one fits this code, over to serving; a challenger too, where traffic is to reach it."""
+    champion, challenger = registry.usable(CHAMPION), registry.version(CHALLENGER)
     if champion is not None:
         registry.release(CHAMPION, settings.released_models)
     if settings.traffic.wants_challenger and challenger not in (None, champion):
@@ -60,18 +62,19 @@ def release(registry: Registry, settings: Settings) -> None:
         withdraw(settings.released_models, CHALLENGER)
 
 
-def _first_verdict(registry: Registry, version: str, trained: Trained, settings: Settings, at: datetime) -> Verdict:
-    champion = registry.version(CHAMPION)
-    if champion is not None and registry.is_usable(champion):
-        return Verdict(
-            False,
-            version,
-            None,
-            f"version {version} is challenger; «harmonic promote» compares it with {champion}",
-        )
+def _first_verdict(
+    registry: Registry, version: str, as_of: datetime, trained: Trained, settings: Settings, at: datetime
+) -> Verdict:
+    champion, usable = registry.version(CHAMPION), registry.usable(CHAMPION)
+    if usable is not None:
+        told = f"version {version} is challenger; «harmonic promote» compares it with {usable}"
+        return Verdict(False, version, None, told)
+    if champion is not None and as_of < registry.as_of(champion):
+        told = f"version {version} is challenger; champion {champion} does not fit this code, but is of a later instant"
+        return Verdict(False, version, None, told)
     judged = trained.judged
     if not judged.figures:
-        reason = "the first model; the data are too short to hold anything out"
+        reason = "there was no champion, and nothing held out to judge it on"
         registry.promote(version, reason, at)
         return Verdict(True, version, None, f"version {version} is champion: {reason}")
     return promote_first(

@@ -114,8 +114,7 @@ def train_strategies(
     version = registry.log(
         _record(lake, as_of, split, asked, judged, held_out, final, settings), f"strategies {as_of:%Y-%m-%d}"
     )
-    champion = registry.version(CHAMPION)
-    verdict = decide(version, judged, champion is not None and registry.is_usable(champion))
+    verdict = decide(version, judged, registry.usable(CHAMPION) is not None)
     _release(registry, verdict, settings, at)
     return StrategyOutcome(judged, verdict)
 
@@ -207,8 +206,8 @@ def _calibrated(ranker: Ranker, everybody: Sequence[Asked]) -> Ranker:
 
 def _served(registry: Registry, split: Split) -> Ranker | None:
     """The held-out twin of the ranker that serves, where there is one that has not seen the period of the test."""
-    champion = registry.version(CHAMPION)
-    if champion is None or not registry.is_usable(champion) or not split.test:
+    champion = registry.usable(CHAMPION)
+    if champion is None or not split.test:
         return None
     model = registry.load(champion)
     return model.held_out_ranker if model.trained_through <= min(split.test) else None

@@ -18,7 +18,7 @@ from models.market import Market
 from models.pairs import FEATURES, TRENDS
 from models.ranker import Calibration, Ranker
 from models.registry import CHAMPION
-from models.releases import LoggedPredictions, publish
+from models.releases import publish, write_release
 from serving.bench.world import World
 from serving.errors import BenchmarkFault
 
@@ -113,8 +113,7 @@ def release(ranker: Ranker, rows: Floats, version: str, folder: Any) -> None:
     """
 
     def fill(staged: Any) -> None:
-        ranker.save(staged)
-        LoggedPredictions.of(ranker, rows[:64]).save(staged)
+        write_release(ranker, rows[:64], staged)
 
     publish(folder, CHAMPION, version, fill)
 

@@ -40,7 +40,7 @@ def first_seconds(shell: Shell) -> float:
     began = time.monotonic()
     done = shell.run("up", "--once")
     assert done.returncode == 0, done.stderr
-    assert "simulating a world" in done.stdout and "is the first champion" in done.stdout
+    assert "simulating a world" in done.stdout and "version 1 is champion" in done.stdout
     ends_with_a_slate_and_the_curl(done.stdout, shell)
     return time.monotonic() - began
 
@@ -127,6 +127,17 @@ def test_a_running_service_takes_up_what_is_published_meanwhile(shell: Shell, ho
         while client.get("/v1/trends").json()["as_of"] == before and time.monotonic() < deadline:
             time.sleep(0.2)
         assert datetime.fromisoformat(client.get("/v1/trends").json()["as_of"]) == earlier
+
+
+def test_one_creators_own_posts_hold_no_market_to_rank(tmp_path: Path) -> None:
+    rows = ["id,create_time,username,hashtag_names"]
+    rows += [f"{n},2026-01-{n:02}T12:00:00Z,anna,\"['tag{n % 3}', 'dance']\"" for n in range(1, 29)]
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    done = Shell(small_environment(tmp_path / "home"), tmp_path).run("up", "--data", "mine.csv", "--once")
+    assert done.returncode == 1
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("harmonic: "))
+    assert "no trend was used by" in told and "Traceback" not in done.stderr
+    assert not (tmp_path / "home" / "mlflow").exists()  # nothing was trained
 
 
 def test_a_service_without_anything_to_serve_lives_but_is_not_ready(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from models.errors import IncompatibleModel
 from models.explain import Explainer
 from models.queries import Table, stage_one_columns
 from models.ranker import Calibration, Ranker, fit_ranker
-from models.releases import LoggedPredictions, load_checked, publish
+from models.releases import load_checked, publish, write_release
 from models.schema import Schema
 
 PLANS = Schema.of_table("plans", ("lift", "doubt", "affinity"), ("fits",), ("lift", "affinity"), ("doubt",), ("posts",))
@@ -91,8 +91,7 @@ def test_it_is_released_and_read_back_like_the_ranker_of_trends(ranker: Ranker, 
     chosen = calibrated.best(asked.query(0), SIZE)
 
     def fill(folder: Path) -> None:
-        calibrated.save(folder)
-        LoggedPredictions.of(calibrated, chosen.features).save(folder)
+        write_release(calibrated, chosen.features, folder)
 
     publish(tmp_path / "plans", "champion", "1", fill, PLANS)
     again = load_checked(tmp_path / "plans" / "1", PLANS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from models.pairs import FEATURES, TRENDS
 from models.panel import Panel
 from models.ranker import Calibration, Ranker, fit_ranker
 from models.registry import CHALLENGER, CHAMPION, Registry, RunRecord
+from models.releases import load_checked
 from tests.models.test_ranker import options
 from tests.worlds import NOW, small_settings
 
@@ -39,6 +41,16 @@ def record(ranker: Ranker, held_out: Ranker | None = None, trained_through: date
 def plain(scale: float = 1.0) -> Ranker:
     """A linear ranker with the prior's weights, scaled."""
     return Ranker(scale * TRENDS.weights(configs.load().ranker.linear.prior), (), 0.0, 50, Calibration(0.9, -3.0))
+
+
+FIRST = float(plain().weights[0])
+
+
+def registry_of_one(home: Path, scale: float = 1.0) -> Registry:
+    """A registry with one challenger."""
+    made = Registry(small_settings(home).mlflow, home)
+    made.log(record(plain(scale)), f"scale {scale}")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +139,43 @@ def test_the_logged_model_predicts_in_mlflows_own_form(registry: Registry, panel
 
 
 def test_a_model_of_other_features_is_told_apart(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert registry.is_usable("1")
+    assert registry.usable("1") == "1"
     wider = replace(TRENDS, features=(*FEATURES, "one more"))
     monkeypatch.setattr(registry, "_schema", wider)
-    assert not registry.is_usable("1")
+    assert registry.usable("1") is None
     with pytest.raises(IncompatibleModel, match="one more"):
         registry.load("1")
+
+
+@pytest.mark.parametrize("how", ["missing", "cut short", "gone"])
+def test_a_damaged_model_is_not_usable_and_nobody_goes_back_to_it(home: Path, how: str) -> None:
+    registry = registry_of_one(home)
+    registry.promote("1", "first", NOW)
+    registry.promote(registry.log(record(plain(2.0)), "second"), "second", NOW + HOUR)
+    (file,) = (path for path in home.rglob("ranker/ranker.json") if json.loads(path.read_text())["weights"][0] == FIRST)
+    if how == "missing":
+        file.unlink()
+    elif how == "cut short":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        shutil.rmtree(file.parents[2])
+    assert registry.usable("1") is None
+    assert registry.usable(CHAMPION) == "2" and registry.usable(CHALLENGER) == "2"
+    with pytest.raises(IncompatibleModel, match="version 1, the champion before"):
+        registry.rollback(NOW + 2 * HOUR)
+    assert registry.version(CHAMPION) == "2" and len(registry.audit()) == 2
+
+
+def test_a_version_of_another_registry_takes_the_place_of_one_of_the_same_number(home: Path, tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    registry_of_one(home).release(CHALLENGER, released)
+    wrote = (released / "1" / "release.json").stat()
+    registry_of_one(home / "anew", scale=3.0).release(CHALLENGER, released)
+    assert load_checked(released / "1").weights[0] == pytest.approx(3 * FIRST)
+    again = Registry(small_settings(home / "anew").mlflow, home / "anew")
+    taken = (released / "1" / "release.json").stat()
+    again.release(CHALLENGER, released)
+    assert (released / "1" / "release.json").stat() == taken != wrote  # the same is left where it is
 
 
 def test_a_database_whose_making_was_killed_is_made_anew(home: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import configs
 from models.errors import IncompatibleModel
+from models.pairs import TRENDS
 from models.ranker import Ranker
 from models.registry import CHAMPION
-from models.releases import MANIFEST, LoggedPredictions, _seal, load_checked, publish, released
+from models.releases import MANIFEST, LoggedPredictions, _seal, load_checked, publish, released, write_release
 from tests.worlds import small_settings
 
 
@@ -49,8 +50,7 @@ def release_variant(settings: configs.Settings, version: str, share: float, alia
     ranker = replace(Ranker.load(present), trust=share)
 
     def fill(folder: Path) -> None:
-        ranker.save(folder)
-        LoggedPredictions.of(ranker, logged.features[:5]).save(folder)
+        write_release(ranker, logged.features[:5], folder)
 
     publish(settings.released_models, alias, version, fill)
 
@@ -75,7 +75,7 @@ def broken_variant(settings: configs.Settings, version: str, how: str) -> None:
         (folder / "examples.npz").unlink()
     if how != "truncated":
         (folder / MANIFEST).unlink()
-        _seal(folder)
+        _seal(folder, TRENDS)
     (root / CHAMPION).write_text(version)
 
 

@@ -81,7 +81,7 @@ def test_a_run_is_registered_under_its_own_name_and_can_be_loaded(
     registry = strategy_registry(home)
     version = registry.version(CHALLENGER)
     assert version == outcome.verdict.version
-    assert version is not None and registry.is_usable(version)
+    assert version is not None and registry.usable(CHALLENGER) == version
     assert registry.load(version).ranker.schema == STRATEGIES
     assert Registry(home.mlflow, home.home).version(CHALLENGER) is None
 

@@ -48,7 +48,7 @@ def test_the_first_good_model_is_champion_and_served(trained: Registry, trained_
     assert trained.version(CHAMPION) == trained.version(CHALLENGER) == "1"
     (tenure,) = trained.audit()
     assert (tenure.since, tenure.until) == (NOW, None)
-    assert tenure.reason.startswith("first to beat popularity: ndcg +")
+    assert tenure.reason.startswith("beats popularity: ndcg +")
     assert (trained_home / "serving" / "model" / CHAMPION).read_text() == "1"
 
 

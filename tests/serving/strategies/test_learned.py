@@ -14,7 +14,7 @@ from features.materialize import latest_instant
 from models.creator import Creator
 from models.ranker import Ranker
 from models.registry import CHAMPION
-from models.releases import LoggedPredictions, publish
+from models.releases import publish, write_release
 from models.strategies.queries import STRATEGIES, the_rule
 from serving.pipeline import Pipeline
 from serving.strategies.build import build_library
@@ -35,8 +35,7 @@ def folder(world_home: Path, tmp_path: Path) -> Path:
 
 def release(folder: Path, ranker: Ranker, version: str = "1") -> None:
     def fill(staged: Path) -> None:
-        ranker.save(staged)
-        LoggedPredictions.of(ranker, np.zeros((1, len(STRATEGIES.features)))).save(staged)
+        write_release(ranker, np.zeros((1, len(STRATEGIES.features))), staged)
 
     publish(folder / MODEL, CHAMPION, version, fill, STRATEGIES)
 
