@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from features.errors import LakeBusy
 from features.schemas import INSTANT, TABLES, Table
+from features.scratch import clear_dead
 
 QUARANTINE: Final = Table(
     name="quarantine",
@@ -94,9 +95,7 @@ def read_head(root: Path) -> Commit:
 def clear_leftovers(root: Path) -> None:
     """Removes what dead processes left and what only forgotten commits name; needs the write lock."""
     shutil.rmtree(root / ".staging", ignore_errors=True)
-    for spill in root.glob(f"{SPILL}[0-9]*-*"):
-        if not _alive(int(spill.name.removeprefix(SPILL).partition("-")[0])):
-            shutil.rmtree(spill, ignore_errors=True)
+    clear_dead(root, SPILL)
     listed = commit_files(root)
     for old in listed[:-KEPT_COMMITS]:
         old.unlink()
@@ -106,16 +105,6 @@ def clear_leftovers(root: Path) -> None:
         for file in (root / name).glob("*.parquet"):
             if file.name not in named:
                 file.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def publish(root: Path, staging: Path, commit: Commit) -> None:

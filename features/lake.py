@@ -47,7 +47,7 @@ class Lake:
         root: the folder; it need not exist until something is appended.
         memory_limit: what one DuckDB connection may hold before it spills below `root`.
         lock_seconds: how long a writer waits for another one before it raises `LakeBusy`.
-        posts_after: readers see only posts created after it (aware); all where not given.
+        posts_after: the view `posts` shows only those created after it (aware); all where not given.
     """
 
     def __init__(
@@ -74,8 +74,9 @@ class Lake:
         return connect(self.root, self.head(), self.memory_limit, self.posts_after)
 
     def since(self, posts_after: datetime) -> Lake:
-        """The same lake as if no post had been seen that was created by then (aware)."""
-        return Lake(self.root, self.memory_limit, self.lock_seconds, posts_after)
+        """The same lake, its view `posts` without those created by then (aware); counts and snapshots stay."""
+        latest = max(filter(None, (self.posts_after, posts_after)))
+        return Lake(self.root, self.memory_limit, self.lock_seconds, latest)
 
     def append(self, rows: Mapping[str, pa.Table | Iterable[pa.RecordBatch]]) -> dict[str, int]:
         """Adds rows to several tables in one commit.

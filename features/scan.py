@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import pyarrow as pa
 
 from features.commits import LAKE_TABLES, SPILL, Commit
 from features.schemas import INSTANT, Table
+from features.scratch import scratch_path
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +37,7 @@ def connect(
     import duckdb
 
     connection = duckdb.connect()
-    spill = root / f"{SPILL}{os.getpid()}-{uuid4().hex[:8]}"
+    spill = scratch_path(root, SPILL)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     connection.execute(f"SET memory_limit = {quoted(memory_limit)}")

@@ -61,9 +61,10 @@ class ClusterTrendCandidates:
         from scipy.cluster.vq import kmeans2
 
         vectors = self.space.placed(interactions.used)
-        clusters = min(max(len(vectors) // self.creators_per_cluster, 1), self.most)
+        apart = len(np.unique(vectors.round(9), axis=0)) if vectors.size else 0
+        clusters = min(max(len(vectors) // self.creators_per_cluster, 1), self.most, apart)
         centres = np.zeros((1, vectors.shape[1]))
-        if vectors.size:
+        if clusters > 1:
             centres = np.asarray(kmeans2(vectors, clusters, minit="++", missing="warn", rng=self.seed)[0], float)
         members = sp.csr_matrix(
             (np.ones(len(vectors)), (nearest(vectors, centres), np.arange(len(vectors)))), (len(centres), len(vectors))

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from features.scratch import is_alive
 from serving.process.queues import BatchQueue
 
 if TYPE_CHECKING:
@@ -217,15 +218,5 @@ def _forget_the_dead(folder: Path) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     for process in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
-        if not _is_alive(process):
+        if not is_alive(process):
             mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
