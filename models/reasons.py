@@ -67,7 +67,8 @@ PHRASES: Final = (
     _many(
         "adopters_7d",
         "{n} creators used it for the first time in the last 7 days",
-        *("adopters", "adopters_by_history", "adopters_3d", "recent_adopters_5d", "recent_adopters_2d"),
+        *("adopters", "adopters_by_history", "sound_adopters"),
+        *("adopters_3d", "recent_adopters_5d", "recent_adopters_2d"),
     ),
     _many("uses_7d", "{n} posts used it in the last 7 days", "uses_3d", "uses_1d", "repeat_use"),
     _many(

@@ -34,7 +34,7 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "taste_clusters": ("cluster_trends",),
     "region": ("region_trends", "region_match", "region_share", "top_region_share"),
     "adopters": (
-        *("adopters", "adopters_trend", "adopters_past", "adopters_by_history"),
+        *("adopters", "adopters_trend", "adopters_past", "adopters_by_history", "sound_adopters"),
         *("adopters_1d", "adopters_3d", "adopters_7d", "adopters_28d"),
         *("recent_adopters_2d", "recent_adopters_5d", "recent_adopters_14d"),
     ),
@@ -45,11 +45,9 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "reach": (
         *("reach", "intensity", "busy_users", "uses_7d", "uses_28d", "creators_7d", "creators_28d", "creators_ever"),
         *("posts_per_creator_28d", "users_posts", "users_trends_per_post", "saturation", "concentration"),
-        *("creator_share_28d", "repeat_share"),
+        *("creator_share_28d", "repeat_share", "sound_reach"),
     ),
-    "sounds": (
-        *("sound", "sound_adopters", "sound_reach", "sound_habit", "is_sound", "creator_sound_share", "sound_uses"),
-    ),
+    "sounds": ("sound", "sound_habit", "is_sound", "creator_sound_share", "sound_uses"),
     "dynamics": (
         *("velocity_1d", "velocity_3d", "velocity_7d", "velocity_28d", "burst", "age_days", "hours_since_last_use"),
         *("acceleration_1d", "acceleration_3d", "acceleration_7d", "acceleration_28d"),

@@ -12,6 +12,7 @@ from models.pairs import (
     FEATURES,
     INPUTS,
     OFFSET,
+    TREND_INPUTS,
     allowed,
     linear_inputs,
     proposals,
@@ -29,6 +30,16 @@ def test_one_creator_alone_gets_the_same_inputs_to_the_last_bit_as_among_many(pa
         scores = {name: of_all[0] for name, of_all in proposals(market, [creator]).items()}
         alone = linear_inputs(market, of_trends, creator, scores).astype(np.float32)
         assert alone.tobytes() == panel.inputs[i].tobytes()
+
+
+def test_sounds_have_their_adopters_and_their_reach_once_more(panels: list[Panel]) -> None:
+    market = panels[-1].market
+    found = dict(zip(TREND_INPUTS, trend_inputs(market).T, strict=True))
+    is_sound = market.column("is_sound") == 1
+    assert is_sound.any() and not is_sound.all()
+    for name in ("adopters", "reach"):
+        assert np.ptp(found[name][is_sound]) > 0
+        assert found[f"sound_{name}"].tolist() == np.where(is_sound, found[name], 0).tolist()
 
 
 def test_every_input_is_a_number_even_for_a_newcomer(panels: list[Panel]) -> None:
