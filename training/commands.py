@@ -99,7 +99,8 @@ def evaluate(
         int | None,
         typer.Option(
             min=7,
-            help="Rolling: as if the first posts were those of so many days before a cut-off.",
+            max=3650,
+            help="Rolling: as if no post older than so many days were known at a cut-off, also to say what is new.",
             show_default=False,
         ),
     ] = None,

@@ -97,9 +97,9 @@ class Rolling:
 
     Attributes:
         origins: ascending by cut-off.
-        skipped: cut-offs after which nobody adopted anything.
+        skipped: cut-offs after which nobody adopted anything, or before which no post was known.
         horizon_days: length of the judged window.
-        history_days: how many days of posts there were before each cut-off; None where all counted.
+        history_days: no post older than so many days was known at a cut-off; None where all counted.
         pooled: ranking → figures over all cut-offs.
         by_lot: metric → what a list drawn by lot reaches over all cut-offs.
         generator: the generator that is best over all cut-offs together.

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from configs import Settings
+from features.errors import EmptyLake
 from features.history import History
 from features.lake import Lake
 from features.materialize import known_by
+from features.scratch import scratch
 from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
 from models.errors import TooLittleData
@@ -56,7 +56,8 @@ def evaluate_rolling(
         as_of: outcomes are those known by then; every cut-off's horizon has to be over.
         cutoffs: instants, UTC, in any order.
         horizon_days: length of the judged window (cut-off, cut-off + horizon]; `ranker.horizon_days` where absent.
-        history_days: as if posts from so long before each cut-off were the first there are; all count where absent.
+        history_days: as if posts from so long before each cut-off were the first there are, also where it is said
+            what was used before; public counts and followers stay. All posts count where absent.
 
     Raises:
         TooShort: a cut-off's horizon is not over by `as_of`.
@@ -86,7 +87,10 @@ def evaluate_rolling(
 
 
 LOCAL_STORE: Final = "features/feature_store.yaml"
-"""Where features of a history that never was are kept for a moment."""
+"""How features of a history that never was are kept for a moment."""
+
+SHORT: Final = ".short-"
+"""How folders begin that hold them."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +128,22 @@ def _worlds(
 def _short_worlds(
     lake: Lake, cutoffs: Sequence[datetime], as_of: datetime, history_days: int, settings: Settings
 ) -> Iterator[World]:
-    """The lake as if the first posts were those of so many days before each cut-off; its features are not kept."""
+    """The lake as if the first posts were those of so many days before each cut-off; its features are not kept.
+
+    A cut-off before which nobody posted for so long is left out.
+    """
     for cutoff in cutoffs:
         seen = lake.since(cutoff - timedelta(days=history_days))
-        with TemporaryDirectory(prefix="harmonic-") as home:
+        try:
+            split = _split_at(seen, cutoff, settings)
+        except EmptyLake:
+            continue
+        with scratch(settings.home, SHORT) as home:
             store = settings.feast.model_copy(update={"config": LOCAL_STORE})
-            features = FeatureRepository.open(settings.model_copy(update={"home": Path(home), "feast": store}))
+            features = FeatureRepository.open(settings.model_copy(update={"home": home, "feast": store}))
             features.apply()
             moments = partial(moment_at, seen, features, settings=settings)
-            split, after = _split_at(seen, cutoff, settings), known_by(seen, as_of, settings)
-            yield World(cutoff, seen, features, split, moments, after)
+            yield World(cutoff, seen, features, split, moments, known_by(seen, as_of, settings))
 
 
 def ranker_as_of(

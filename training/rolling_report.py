@@ -24,8 +24,9 @@ def headline(found: Rolling) -> str:
     )
     own = len(found.below_own)
     each = "never" if not own else f"at {own} of {n} ({_days(found.below_own)})"
+    of = f" that know {found.history_days} days of posts" if found.history_days else ""
     return (
-        f"NDCG@20 of the ranker is {report.with_interval(ranker)} over {found.queries:,} queries at {n} cut-offs: "
+        f"NDCG@20 of the ranker is {report.with_interval(ranker)} over {found.queries:,} queries at {n} cut-offs{of}: "
         f"{report.times(best.ratio)} the figure of its best single generator ({found.generator}): {against}; below the "
         f"generator that was best at the cut-off itself: {each}. The best plain baseline is {found.plain}: "
         f"{report.times(found.pooled[found.plain].ratio)}. A list drawn by lot reaches {found.by_lot['ndcg']:.4f}."
@@ -41,7 +42,7 @@ def for_terminal(found: Rolling) -> str:
         )
         parts.append(f"  {verdict(standing, found.generator)}\n\n")
     parts.append(f"All cut-offs together\n{report.aligned(_pooled_briefly(found), '  ')}\n{headline(found)}\n")
-    parts.append(f"Nobody adopted anything after {_days(found.skipped)}.\n" if found.skipped else "")
+    parts.append(f"{_left_out(found)}\n" if found.skipped else "")
     return "".join(parts)
 
 
@@ -57,10 +58,15 @@ def verdict(standing: Standing, generator: str) -> str:
 
 def sections(found: Rolling, confidence: float) -> list[Section]:
     """The report."""
-    seen = f" of the {found.history_days} days before" if found.history_days else ""
+    seen = (
+        f" No post older than {found.history_days} days was known at a cut-off, neither to learn from nor to say what "
+        "is used for the first time: these are other outcomes than those of a full history."
+        if found.history_days
+        else ""
+    )
     how = (
-        f"At each cut-off a ranker was trained on what was known by then{seen}, by the recipe of «harmonic train», and "
-        f"judged on who used what for the first time in the {found.horizon_days} days after it. Intervals come from "
+        "At each cut-off a ranker was trained on what was known by then, by the recipe of «harmonic train», and judged "
+        f"on who used what for the first time in the {found.horizon_days} days after it.{seen} Intervals come from "
         f"resampling queries ({confidence:.0%}); over all cut-offs whole creators are resampled."
     )
     by_cutoff = [
@@ -71,7 +77,7 @@ def sections(found: Rolling, confidence: float) -> list[Section]:
         *([Section("Warning", found.warning)] if found.warning else []),
         Section("What it comes to", f"{headline(found)}\n{how}", drawing="ratio.png"),
         Section("All cut-offs together", "", _pooled(found), "rankings.png"),
-        Section("Cut-off by cut-off", "", _overview(found)),
+        Section("Cut-off by cut-off", _left_out(found), _overview(found)),
         *by_cutoff,
         Section("Every ranking at every cut-off", "NDCG@20.", _everything(found)),
     ]
@@ -94,11 +100,9 @@ def drawn(found: Rolling) -> dict[str, Any]:
 
 def log(found: Rolling, registry: Registry, data_hash: str, as_of: datetime, settings: Settings) -> str:
     """Everything as one MLflow run; returns its id."""
-    title, figures, parts = (
-        f"Rolling evaluation as of {as_of:%Y-%m-%d}",
-        drawn(found),
-        sections(found, settings.promotion.confidence),
-    )
+    known = f", {found.history_days} days of posts" if found.history_days else ""
+    title = f"Rolling evaluation as of {as_of:%Y-%m-%d}{known}"
+    figures, parts = drawn(found), sections(found, settings.promotion.confidence)
     metrics = {"below_best_generator": float(len(found.below)), "below_own_best_generator": float(len(found.below_own))}
     metrics |= {"suspicious": float(len(found.jumps)), "queries": float(found.queries)}
     for name, pooled in found.pooled.items():
@@ -206,6 +210,13 @@ def _title(origin: Origin) -> str:
 def _learned(origin: Origin) -> str:
     trees = f"{origin.trees} trees" if origin.trees else "no trees: too little to learn them from"
     return f"learned from {origin.learned:,} queries, {trees}"
+
+
+def _left_out(found: Rolling) -> str:
+    if not found.skipped:
+        return ""
+    why = "nobody adopted anything after it, or nobody posted in the time that is known before"
+    return f"Left out: {_days(found.skipped)} ({why})."
 
 
 def _days(cutoffs: Sequence[datetime]) -> str:

@@ -138,17 +138,29 @@ def test_what_is_judged_is_what_a_system_that_knew_nothing_later_would_have_list
     }
 
 
+def written(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Every file below a folder, and what changes when it is written anew."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (about.st_ino, about.st_mtime_ns) for path, about in found.items()}
+
+
 def test_a_short_history_is_what_a_lake_of_its_posts_alone_would_have_been(
     place: Place, cutoffs: Sequence[datetime], world_home: Path, tmp_path: Path
 ) -> None:
     """Three weeks before a cut-off, and what came after, in a lake of their own: the same figures to the last bit."""
     cutoff, at = cutoffs[-1], latest_instant(place.lake)
-    before = sorted((place.settings.home / "feast" / "offline").rglob("*"))
+    before, quiet = written(place.settings.home / "feast"), at + timedelta(days=30)
     cut_lake(world_home / "world", NOW, tmp_path / "home", after=cutoff - timedelta(days=21))
     alone = Place.at(tmp_path / "home")
-    short = evaluate_rolling(place.lake, place.features, alone.registry, at, [cutoff], place.settings, history_days=21)
+    short = evaluate_rolling(
+        *(place.lake, place.features, alone.registry, quiet + timedelta(days=7), [cutoff, quiet], place.settings),
+        history_days=21,
+    )
     assert short.history_days == 21 and short.to_dict()["history_days"] == 21
-    assert sorted((place.settings.home / "feast" / "offline").rglob("*")) == before  # nothing of it is kept
+    assert short.skipped == (quiet,)  # nobody had posted for three weeks
+    told = " ".join(for_terminal(short).split())
+    assert "that know 21 days of posts" in told and f"Left out: {quiet:%Y-%m-%d}" in told
+    assert written(place.settings.home / "feast") == before and not list(place.settings.home.glob(".short-*"))
 
     found = evaluate_rolling(alone.lake, alone.features, alone.registry, at, [cutoff], alone.settings)
     assert short.origins[0].creators == found.origins[0].creators
