@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,10 @@ def ingest(
 ) -> None:
     """Load metrics into the lake. Loading the same file twice changes nothing; bad rows go to quarantine.
 
+    Exit code 1: no file was one of metrics, or every row was refused.
+
     Example: `harmonic ingest exports/ videos.parquet`
     """
-    from features.commits import QUARANTINE
     from features.lake import Lake
 
     settings = configs.current()
@@ -35,14 +36,10 @@ def ingest(
     report = _load(lake, settings, paths)
     if as_json:
         print_json(report)
-        return
-    say(" · ".join(f"{name} {report[name]:,}" for name in ("rows", "new", "duplicates", "quarantined")))
-    for skipped in report["skipped"]:
-        say(f"skipped {skipped['file']}: {skipped['reason']}")
-    if report["quarantined"]:
-        for reason, count in report["reasons"].items():
-            say(f"  {count:,} × {reason}")
-        say(f"each refused row, with its file and line: {lake.root / QUARANTINE.name}/*.parquet")
+    else:
+        say(" · ".join(f"{name} {report[name]:,}" for name in ("rows", "new", "duplicates", "quarantined")))
+        _tell_left_out(report, lake)
+    _refuse_nothing(report)
 
 
 def simulate(
@@ -73,11 +70,36 @@ def fill_lake(lake: Lake, settings: configs.Settings, data: Path | None) -> None
             say(f"the simulated world makes way for your data; it is kept in {aside}")
         report = _load(lake, settings, [data])
         say(f"ingested {report['rows']:,} rows, {report['new']:,} new")
+        _tell_left_out(report, lake)
+        _refuse_nothing(report)
     elif lake.latest_at() is None:
         say("no data yet: simulating a world of creators and trends")
         with _file_progress() as told:
             made = stand_in(lake, settings, datetime.now(UTC), told)
         say(f"ingested {made.rows:,} rows, {made.new:,} new" if made else "the lake has been filled meanwhile")
+
+
+def _tell_left_out(report: Mapping[str, Any], lake: Lake) -> None:
+    """Files that were skipped, and rows that were refused, with the reasons."""
+    from features.commits import QUARANTINE
+
+    for skipped in report["skipped"]:
+        say(f"skipped {skipped['file']}: {skipped['reason']}")
+    if report["quarantined"]:
+        for reason, count in report["reasons"].items():
+            say(f"  {count:,} × {reason}")
+        say(f"each refused row, with its file and line: {lake.root / QUARANTINE.name}/*.parquet")
+
+
+def _refuse_nothing(report: Mapping[str, Any]) -> None:
+    """Raise `UnreadableFile` where not one row could be used."""
+    from features.errors import UnreadableFile
+    from features.sources.files import KNOWN
+
+    if not report["files"]:
+        raise UnreadableFile(f"nothing was loaded: no file is one of metrics; known are {KNOWN}")
+    if report["rows"] and report["quarantined"] == report["rows"]:
+        raise UnreadableFile("nothing was loaded: every row was refused, for the reasons told")
 
 
 def _load(lake: Lake, settings: configs.Settings, paths: list[Path]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reader of CSV files of any kind of rows, plain or gzipped, with a header line."""
+"""Reader of CSV files of any kind of rows, plain or gzipped, with a header line; `;`, tab and `|` separate, too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,16 +18,20 @@ from features.sources.batches import BATCH_BYTES, BadRow, RawBatch, dump, text_a
 from features.sources.kinds import ALIASES, RowKind, recognise
 from features.sources.lines import LineFile
 
+SEPARATORS: Final = (",", ";", "\t", "|")
+"""Of columns, tried in this order: spreadsheets of many countries write `;`."""
+
 
 class CsvRows:
     """A CSV file whose header names a known kind; columns unknown to it are left out and named."""
 
-    def __init__(self, path: Path, kind: RowKind, header: list[str]) -> None:
+    def __init__(self, path: Path, kind: RowKind, header: list[str], separator: str) -> None:
         self.kind = kind.name
         self.ignored_columns = tuple(name for name in header if name not in kind.columns)
         self._path = path
         self._kind = kind
         self._header = header
+        self._separator = separator
 
     @classmethod
     def open(cls, path: Path) -> CsvRows | None:
@@ -35,18 +40,20 @@ class CsvRows:
         Raises:
             UnreadableFile: the header names a column twice.
         """
-        header = read_header(path)
-        kind = recognise(header)
-        if kind is None:
-            return None
-        if len(set(header)) < len(header):
-            raise UnreadableFile(f"{path} names a column twice in its header; give every column its own name")
-        return cls(path, kind, header)
+        for separator in SEPARATORS:
+            header = read_header(path, separator)
+            kind = recognise(header)
+            if kind is None:
+                continue
+            if len(set(header)) < len(header):
+                raise UnreadableFile(f"{path} names a column twice in its header; give every column its own name")
+            return cls(path, kind, header, separator)
+        return None
 
     def batches(self, batch_rows: int) -> Iterator[RawBatch]:
         """Streams the records; an empty cell is unknown."""
         with LineFile(self._path) as lines:
-            records = _Records(lines, len(self._header))
+            records = _Records(lines, len(self._header), self._separator)
             kept = _Kept()
             for kept_record in records:
                 kept.take(kept_record)
@@ -106,8 +113,9 @@ class _Records:
     has a wrong number of fields: then its first line alone is refused, and the others are read again.
     """
 
-    def __init__(self, lines: LineFile, fields: int) -> None:
+    def __init__(self, lines: LineFile, fields: int, separator: str) -> None:
         self.size = 0
+        self._separator = separator
         self._file = lines
         self._fields = fields
         self._source = iter(lines)
@@ -115,8 +123,8 @@ class _Records:
         self._taken: list[tuple[int, str]] = []
 
     def __iter__(self) -> Iterator[_Record]:
-        next(csv.reader(self._feed(), strict=True), None)
-        reader = csv.reader(self._feed(), strict=True)
+        next(self._reader(), None)
+        reader = self._reader()
         while True:
             self._taken.clear()
             try:
@@ -125,13 +133,16 @@ class _Records:
                 return
             except csv.Error as error:
                 yield self._refuse_line(f"broken CSV ({error})")
-                reader = csv.reader(self._feed(), strict=True)
+                reader = self._reader()
                 continue
             if cells and len(cells) != self._fields and len(self._taken) > 1:
                 yield self._refuse_line("a quote that is not closed")
-                reader = csv.reader(self._feed(), strict=True)
+                reader = self._reader()
             elif cells:
                 yield _Record(self._taken[0][0], cells, self._misfit(cells))
+
+    def _reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._feed(), delimiter=self._separator, strict=True)
 
     def _misfit(self, cells: list[str]) -> str:
         return "" if len(cells) == self._fields else f"{len(cells)} fields where the header has {self._fields}"
@@ -156,12 +167,12 @@ class _Records:
         return _Record(line, [text.rstrip("\r\n")], reason)
 
 
-def read_header(path: Path) -> list[str]:
+def read_header(path: Path, separator: str = ",") -> list[str]:
     """The names in the first line, in the contract's spelling; empty where it is no CSV header."""
     with LineFile(path) as lines:
         first = next(iter(lines), b"")
     try:
-        header = next(csv.reader([first.decode("utf-8")]), [])
+        header = next(csv.reader([first.decode("utf-8")], delimiter=separator), [])
     except (UnicodeDecodeError, csv.Error):
         return []
     return [ALIASES.get(name.strip(), name.strip()) for name in header]

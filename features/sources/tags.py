@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import Final
 
@@ -18,6 +19,8 @@ from features.sources.faults import Faults, Mask
 
 _HASHTAG: Final = r"[#＃]([\p{L}\p{M}\p{N}_]+)"
 _LISTED: Final = re.compile(r"[\s,|;\[\]'\"]+")
+_PRINTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+"""A text as Python prints it, in a list of its own or of numpy's."""
 
 
 def as_tags(array: pa.Array, name: str, faults: Faults) -> pa.Array:
@@ -44,15 +47,21 @@ def tags_in(text: pa.Array) -> pa.Array:
 
 
 def listed_tags(text: str) -> list[str]:
-    """Hashtags out of one cell: a JSON list, a printed list, or names between spaces, commas, `|` or `;`."""
+    """Hashtags out of one cell: a JSON list, a list as Python or numpy print it, or names between spaces, `,|;`."""
     if text.lstrip().startswith("["):
         try:
-            tags = orjson.loads(text)
+            return [str(tag) for tag in orjson.loads(text) if tag is not None]
         except orjson.JSONDecodeError:
-            pass
-        else:
-            return [str(tag) for tag in tags if tag is not None]
+            if printed := _PRINTED.findall(text):
+                return [_unquoted(tag) for tag in printed]
     return [tag for tag in _LISTED.split(text) if tag]
+
+
+def _unquoted(printed: str) -> str:
+    try:
+        return str(ast.literal_eval(printed))
+    except (ValueError, SyntaxError):  # no escape of Python's
+        return printed[1:-1]
 
 
 def _is_list_of_text(kind: pa.DataType) -> bool:

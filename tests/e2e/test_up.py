@@ -59,8 +59,12 @@ def versions(home: Path) -> int:
 
 
 def served(home: Path) -> list[Path]:
-    """What is kept for serving; without what SQLite keeps beside a file while it is open, or when it was not closed."""
-    return sorted(path for path in (home / "serving").rglob("*") if not path.name.endswith(("-wal", "-shm")))
+    """What is kept for serving; without what SQLite keeps beside a file, and without counts of requests.
+
+    Both come and go with how soon a process was stopped.
+    """
+    left_out = ("-wal", "-shm", "limits.sqlite")
+    return sorted(path for path in (home / "serving").rglob("*") if not path.name.endswith(left_out))
 
 
 def test_up_again_is_much_faster_and_adds_nothing(shell: Shell, home: Path, first_seconds: float) -> None:
@@ -138,6 +142,23 @@ def test_one_creators_own_posts_hold_no_market_to_rank(tmp_path: Path) -> None:
     (told,) = (line for line in done.stderr.splitlines() if line.startswith("harmonic: "))
     assert "no trend was used by" in told and "Traceback" not in done.stderr
     assert not (tmp_path / "home" / "mlflow").exists()  # nothing was trained
+    done = Shell(small_environment(tmp_path / "home"), tmp_path).run("score", "--out", "slates.parquet")
+    assert done.returncode == 1 and "no trend was used by" in done.stderr
+    assert not (tmp_path / "slates.parquet").exists()
+
+
+def test_up_tells_what_of_the_data_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.csv").write_text("id,create_time,username\n1,2031-01-01T00:00:00Z,anna\n")
+    (tmp_path / "data" / "notes.txt").write_text("to do")
+    for verb in (("up", "--once", "--data"), ("ingest",)):
+        done = Shell(small_environment(tmp_path / "home"), tmp_path).run(*verb, "data")
+        assert done.returncode == 1
+        assert "create_time is in the future" in done.stdout and "notes.txt" in done.stdout
+        assert "nothing was loaded: every row was refused" in done.stderr
+    (tmp_path / "data" / "mine.csv").unlink()
+    done = Shell(small_environment(tmp_path / "home"), tmp_path).run("ingest", "data")
+    assert done.returncode == 1 and "no file is one of metrics" in done.stderr
 
 
 def test_a_service_without_anything_to_serve_lives_but_is_not_ready(tmp_path: Path) -> None:

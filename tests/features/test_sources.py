@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from datetime import UTC, datetime
@@ -106,6 +107,32 @@ def test_hashtags_are_lower_case_bare_unique_and_in_order(lists: list[list[str |
     ]
     found = as_tags(pa.array(lists, pa.list_(pa.string())), "hashtag_names", Faults(len(lists)))
     assert found.to_pylist() == expected
+
+
+@pytest.mark.parametrize("tags", [["a b", "fairy\u200d♀️", "don't", 'say "x"', "c,d"], ["one"], []])
+def test_lists_are_read_as_json_python_and_numpy_print_them(tags: list[str]) -> None:
+    cells = [json.dumps(tags), str(tags), str(np.array(tags, object)), repr(tags)]
+    found = as_tags(pa.array(cells, pa.string()), "hashtag_names", Faults(len(cells)))
+    assert found.to_pylist() == [[normal_tag(tag) for tag in tags]] * len(cells)
+
+
+def test_a_list_that_nothing_printed_is_read_as_well_as_it_can_be() -> None:
+    cells = ["a, b;c|#D", "[a, b]", "['\\x', 'b']"]
+    found = as_tags(pa.array(cells, pa.string()), "hashtag_names", Faults(len(cells)))
+    assert found.to_pylist() == [["a", "b", "c", "d"], ["a", "b"], ["\\x", "b"]]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_columns_of_a_csv_may_be_separated_otherwise(lake: Lake, tmp_path: Path, separator: str) -> None:
+    rows = [["id", "create_time", "observed_at", "username", "video_description"]]
+    rows += [
+        ["1", "2026-01-01", "2026-02-01", "anna", f"one{separator} two"],
+        ["2", "2026-01-01", "2026-02-01", "b", ""],
+    ]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    found = read(lake, tmp_path / "a.csv", "SELECT id, video_description FROM videos ORDER BY id")
+    assert found == [("1", f"one{separator} two"), ("2", None)]
 
 
 def test_hashtags_are_found_in_text_of_any_script() -> None:
