@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ DAY = 86_400 * SECOND
 """Microseconds in a day: instants are int64 microseconds since 1970, UTC."""
 
 UNKNOWN_REGION = -1
+
+KNOWN_FROM: Final = {"created": "create_time", "observed": "greatest(create_time, first_seen_at)"}
+"""From when a post of the lake's view is known, by `lake.posts_known`, in SQL."""
 
 
 def micros(instant: datetime) -> int:
@@ -110,7 +113,7 @@ def load_history(
     _known_posts(sql, as_of, posts_known, windows_days)
     posts = _fetch(sql, "SELECT * EXCLUDE (hashtag_names, video_description) FROM known ORDER BY create_time, id")
     if not len(posts["id"]):
-        raise EmptyLake(f"no post was known by {as_of:%Y-%m-%d %H:%M} UTC: ingest data, or choose a later --as-of")
+        raise nothing_known(as_of)
     _known_uses(sql, original_titles)
     trends = _trends(sql)
     creators, creator = np.unique(posts["username"].astype(str), return_inverse=True)
@@ -144,6 +147,11 @@ def load_history(
     )
 
 
+def nothing_known(as_of: datetime) -> EmptyLake:
+    """The error of an instant that nothing was known by."""
+    return EmptyLake(f"no post was known by {as_of:%Y-%m-%d %H:%M} UTC: ingest data, or choose a later --as-of")
+
+
 def _fetch(sql: Any, query: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """One query's columns as numpy arrays, SQL nulls as None or NaN."""
     table = sql.sql(query, params=parameters or {}).to_arrow_table()
@@ -162,7 +170,6 @@ def _forget_impossible_zeros(posts: dict[str, Any], windows_days: tuple[int, ...
 
 
 def _known_posts(sql: Any, as_of: datetime, posts_known: str, windows_days: tuple[int, ...]) -> None:
-    known = "first_seen_at <= $now" if posts_known == "observed" else "true"
     latest = ", ".join(f"arg_max({name}, observed_at) AS {name}" for name in COUNTS)
     latest += ", epoch_us(max(observed_at) FILTER (WHERE view_count IS NOT NULL)) AS counted"
     earlier = ", ".join(
@@ -177,7 +184,7 @@ def _known_posts(sql: Any, as_of: datetime, posts_known: str, windows_days: tupl
         FROM posts p
         LEFT JOIN (SELECT id, {latest}, {earlier} FROM video_metrics WHERE observed_at <= $now GROUP BY id) counts
           ON counts.id = p.id
-        WHERE p.create_time <= $now AND {known}
+        WHERE {KNOWN_FROM[posts_known]} <= $now
         """,
         {"now": as_of, **{f"ago_{w}": as_of - timedelta(days=w) for w in windows_days}},
     )

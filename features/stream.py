@@ -146,7 +146,7 @@ class Consumer:
         from features.materialize import latest_instant
 
         try:
-            latest = latest_instant(self._lake)
+            latest = latest_instant(self._lake, self._settings.lake.posts_known)
         except EmptyLake:
             return self._kept.as_of or datetime.fromtimestamp(0, UTC)
         return max(latest, self._kept.as_of or latest)

@@ -60,5 +60,5 @@ class Workspace:
         from features.materialize import latest_instant
 
         if as_of is None:
-            return latest_instant(self.lake)
+            return latest_instant(self.lake, self.settings.lake.posts_known)
         return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)

@@ -116,14 +116,15 @@ def refuse_address(settings: configs.Settings, host: str, port: int) -> None:
 
 def publish_visibly(work: Workspace, as_of: datetime) -> Published:
     """Materialise and publish an instant, and the libraries with it, behind a bar."""
+    from features.materialize import counts_until
     from serving.publish import materialize_and_publish
-    from serving.strategies.build import build_library, has_library, known_until
+    from serving.strategies.build import build_library, has_library
 
     with progress("materialize") as told:
         published = materialize_and_publish(work.lake, work.features, as_of, work.settings, told)
         if published.trends is not None or not has_library(work.settings):
             told("libraries", 0.95)
-            build_library(work.lake, known_until(work.lake, as_of), work.settings)
+            build_library(work.lake, counts_until(work.lake, as_of, work.settings), work.settings)
     return published
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-
-import numpy as np
 
 from configs import Settings
 from features.history import History
 from features.lake import Lake
-from features.materialize import known_by
+from features.materialize import dense_from, known_by
 from features.store import FeatureRepository
 from models.errors import TooLittleData
 from models.moment import Moment, moment, offline, write_moment
@@ -62,7 +60,7 @@ def _held_out(
     lake: Lake, features: FeatureRepository, as_of: datetime, settings: Settings, progress: Progress, *, twice: bool
 ) -> tuple[list[Panel], list[Panel]]:
     known = known_by(lake, as_of, settings)
-    split = plan(dense_from(known), as_of, settings.ranker)
+    split = plan(dense_from(lake, as_of, settings), as_of, settings.ranker)
     moments = SharedMoments(partial(moment_at, lake, features, settings=settings), split.test * (1 + twice))
     panels = build_panels(lake, features, known, split, settings, progress, only=split.test, moments=moments)
     if not panels:
@@ -150,8 +148,3 @@ def moment_at(lake: Lake, features: FeatureRepository, cutoff: datetime, setting
 def chosen(panels: Mapping[datetime, Panel], cutoffs: Sequence[datetime]) -> list[Panel]:
     """The panels of these cut-offs, in their order, where there are any."""
     return [panels[cutoff] for cutoff in cutoffs if cutoff in panels]
-
-
-def dense_from(known: History) -> datetime:
-    """The instant from which data are dense: before it lies half a percent of the posts."""
-    return datetime.fromtimestamp(float(np.quantile(known.posts["created"], 0.005)) / 1e6, tz=UTC)

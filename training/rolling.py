@@ -12,7 +12,7 @@ from configs import Settings
 from features.errors import EmptyLake
 from features.history import History
 from features.lake import Lake
-from features.materialize import known_by
+from features.materialize import dense_from, known_by
 from features.scratch import scratch
 from features.store import FeatureRepository
 from models.baseline import generator_baselines, popularity_baselines
@@ -28,7 +28,7 @@ from training.evaluate import figures, score_panels
 from training.judge import linear_stage
 from training.labels import adoptions
 from training.origins import Origin, Rolling
-from training.panels import Moments, Progress, SharedMoments, build_panels, chosen, dense_from, moment_at
+from training.panels import Moments, Progress, SharedMoments, build_panels, chosen, moment_at
 from training.split import Split, plan
 
 
@@ -79,7 +79,10 @@ def evaluate_rolling(
         if asked is not None:
             origins.append(_origin(ranker, learned, asked))
     if not origins:
-        raise TooLittleData(f"nobody adopted anything in the {days} days after any cut-off: choose other cut-offs")
+        raise TooLittleData(
+            f"nobody who was known by any of {len(ordered)} cut-offs adopted anything in the {days} days after it: "
+            "choose others with --cutoffs, or --last, --step-days and --horizon; or ingest more posts"
+        )
     skipped = tuple(cutoff for cutoff in ordered if cutoff not in {origin.cutoff for origin in origins})
     done = Rolling.of(tuple(origins), skipped, days, settings, history_days)
     rolling_report.log(done, registry, lake.fingerprint(), as_of, settings)
@@ -116,12 +119,13 @@ class World:
 def _worlds(
     lake: Lake, features: FeatureRepository, cutoffs: Sequence[datetime], as_of: datetime, settings: Settings
 ) -> Iterator[World]:
-    """The lake as it is, moments being shared between cut-offs."""
+    """The lake as it is, moments being shared between cut-offs; one before the first post is left out."""
     after = known_by(lake, as_of, settings)
     splits = {cutoff: _split_at(lake, cutoff, settings) for cutoff in cutoffs}
-    needed = [cutoff for at, split in splits.items() for cutoff in (at, *split.final)]
+    judged = {cutoff: split for cutoff, split in splits.items() if split is not None}
+    needed = [cutoff for at, split in judged.items() for cutoff in (at, *split.final)]
     moments = SharedMoments(partial(moment_at, lake, features, settings=settings), needed)
-    for cutoff, split in splits.items():
+    for cutoff, split in judged.items():
         yield World(cutoff, lake, features, split, moments, after)
 
 
@@ -134,9 +138,8 @@ def _short_worlds(
     """
     for cutoff in cutoffs:
         seen = lake.since(cutoff - timedelta(days=history_days))
-        try:
-            split = _split_at(seen, cutoff, settings)
-        except EmptyLake:
+        split = _split_at(seen, cutoff, settings)
+        if split is None:
             continue
         with scratch(settings.home, SHORT) as home:
             store = settings.feast.model_copy(update={"config": LOCAL_STORE})
@@ -192,8 +195,12 @@ def _origin(ranker: Ranker, learned: int, asked: Panel) -> Origin:
     return Origin.of(asked, found, learned, ranker.trees)
 
 
-def _split_at(lake: Lake, cutoff: datetime, settings: Settings) -> Split:
-    return plan(dense_from(known_by(lake, cutoff, settings)), cutoff, settings.ranker)
+def _split_at(lake: Lake, cutoff: datetime, settings: Settings) -> Split | None:
+    """None where no post was known."""
+    try:
+        return plan(dense_from(lake, cutoff, settings), cutoff, settings.ranker)
+    except EmptyLake:
+        return None
 
 
 def _refuse_unfinished(cutoffs: Sequence[datetime], days: int, as_of: datetime) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from configs import Settings
 from features.lake import Lake
-from features.materialize import known_by, latest_instant
+from features.materialize import counts_until, dense_from, known_by
 from models.interactions import Floats
 from models.metrics import Interval, discounts, expected_calibration_error
 from models.queries import Table
@@ -24,7 +24,6 @@ from models.strategies.queries import STRATEGIES, fit_strategies, the_rule
 from training import drawings, report
 from training.evaluate import ratio_of_sums
 from training.judge import outcomes
-from training.panels import dense_from
 from training.promote import Verdict
 from training.report import Section
 from training.split import Split, plan
@@ -95,8 +94,8 @@ def train_strategies(
         at: now, for the audit.
     """
     options = settings.strategy.ranker
-    known = known_by(lake, _counted_by(lake, as_of), settings)
-    split = _plan(dense_from(known), as_of, settings)
+    known = known_by(lake, counts_until(lake, as_of, settings), settings)
+    split = _plan(dense_from(lake, as_of, settings), as_of, settings)
     hindsight, kinds = Hindsight(known), [kind for kind in read_kinds() if kind.evidence in WAYS]
     asked: dict[datetime, Asked] = {}
     for number, cutoff in enumerate(split.all):
@@ -174,12 +173,6 @@ def _mean(values: Floats, creators: np.ndarray, settings: Settings) -> Interval:
     options = settings.promotion.resamples, settings.ranker.seed, settings.promotion.confidence
     sums, sizes = np.bincount(of, values).astype(np.float64), np.bincount(of).astype(np.float64)
     return ratio_of_sums(sums, sizes, *options)
-
-
-def _counted_by(lake: Lake, as_of: datetime) -> datetime:
-    """Counts of a back-fill are learned after its last post; of the past nothing later is used."""
-    latest = lake.latest_at()
-    return as_of if latest is None or as_of < latest_instant(lake) else max(as_of, latest)
 
 
 def _plan(start: datetime, as_of: datetime, settings: Settings) -> Split:

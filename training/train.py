@@ -12,7 +12,7 @@ import numpy as np
 
 from configs import Settings
 from features.lake import Lake
-from features.materialize import known_by
+from features.materialize import dense_from, known_by
 from features.store import FeatureRepository
 from models.baseline import classifier_baselines, generator_baselines, popularity_baselines
 from models.interactions import Floats
@@ -23,7 +23,7 @@ from models.registry import RunRecord
 from training import drawings, report
 from training.ablate import Ablation, ablation_section, taken_away
 from training.judge import NOT_JUDGED, Judgement, judge, outcomes
-from training.panels import Progress, SharedMoments, build_panels, chosen, dense_from, everybody, moment_at
+from training.panels import Progress, SharedMoments, build_panels, chosen, everybody, moment_at
 from training.split import Split, plan
 from training.stages import stage_hit_rates, stage_metrics
 
@@ -49,7 +49,7 @@ def train(
     of the same recipe trained on everything, which serves. Where nothing can be learned, both are the prior.
     """
     known = known_by(lake, as_of, settings)
-    split = plan(dense_from(known), as_of, settings.ranker)
+    split = plan(dense_from(lake, as_of, settings), as_of, settings.ranker)
     calibrating = [max(split.validation or split.train)] if split.train else []
     needed = [*split.all, *calibrating, *split.test]
     moments = SharedMoments(partial(moment_at, lake, features, settings=settings), needed)

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from configs import RankerSettings, Settings
 from features.lake import Lake
-from features.materialize import known_by
+from features.materialize import dense_from, known_by
 from features.store import FeatureRepository
 from models.errors import TooLittleData
 from models.panel import Panel
 from models.ranker import Ranker, fit_ranker
 from models.registry import Registry, TrialRecord
 from training.evaluate import figures, score_panels
-from training.panels import Progress, build_panels, chosen, dense_from
+from training.panels import Progress, build_panels, chosen
 from training.split import Split, plan
 
 VALIDATION_CUTOFFS: Final = 3
@@ -52,7 +52,7 @@ def selection_panels(
     Raises:
         TooLittleData: the data are too short for a period to choose by.
     """
-    start = dense_from(known_by(lake, as_of, settings))
+    start = dense_from(lake, as_of, settings)
     outer = plan(start, as_of, settings.ranker)
     end = min(outer.test) if outer.test else as_of
     inner: Split = plan(

@@ -15,7 +15,7 @@ from features.evidence.lifts import baselines, habits, measure
 from features.evidence.posts import Posts
 from features.evidence.viral import follower_series, viral_artists
 from features.lake import Lake
-from features.materialize import known_by, latest_instant
+from features.materialize import known_by
 from models.strategies.practice import Practice
 from serving.assemble import event_log, serving_home
 from serving.strategies.following.outcomes import learn
@@ -51,16 +51,6 @@ def build_library(lake: Lake, as_of: datetime, settings: Settings) -> PublishedL
     practice.publish(serving_home(settings) / PRACTICE)
     write(serving_home(settings), library)
     return library
-
-
-def known_until(lake: Lake, as_of: datetime) -> datetime:
-    """The instant that libraries beside a market of `as_of` speak of: its own, or the lake's latest for the present.
-
-    Counts of posts are often learned long after the latest post, and a lift needs them; beside a market of the past
-    nothing later is used.
-    """
-    latest = lake.latest_at()
-    return as_of if latest is None or as_of < latest_instant(lake) else max(as_of, latest)
 
 
 def has_library(settings: Settings) -> bool:

@@ -151,10 +151,11 @@ def library_build(as_of: AsOf = None, as_json: AsJson = False) -> None:
 
     Example: `harmonic library build`
     """
-    from serving.strategies.build import build_library, known_until
+    from features.materialize import counts_until
+    from serving.strategies.build import build_library
 
     work = Workspace()
-    at = work.instant(as_of) if as_of else known_until(work.lake, work.instant(None))
+    at = work.instant(as_of) if as_of else counts_until(work.lake, work.instant(None), work.settings)
     built = build_library(work.lake, at, work.settings)
     measured = sum(measure.lift is not None for measure in built.measures.values())
     summary = {"as_of": at, "queries": len(built.measures), "measured": measured, "artists": len(built.artists)}

@@ -20,7 +20,7 @@ import configs
 import harmonic
 from configs.console import warn
 from features.lake import Lake
-from features.materialize import known_by, latest_instant
+from features.materialize import dense_from, latest_instant
 from features.store import FeatureRepository
 from models.candidates import GENERATORS
 from models.ranker import Ranker
@@ -33,7 +33,7 @@ from tests.worlds import NOW, SMALL_TREE, small_environment, small_settings
 from training.errors import TooShort
 from training.evaluate import METRICS, Figures
 from training.origins import PLAIN, Origin, Rolling
-from training.panels import SharedMoments, dense_from, moment_at
+from training.panels import SharedMoments, moment_at
 from training.rolling import evaluate_rolling, ranker_as_of, regular_cutoffs
 from training.rolling_report import for_terminal
 from training.split import plan
@@ -96,7 +96,7 @@ def forest(ranker: Ranker) -> list[str]:
 
 
 def at_once(place: Place, cutoff: datetime) -> Ranker:
-    split = plan(dense_from(known_by(place.lake, cutoff, place.settings)), cutoff, place.settings.ranker)
+    split = plan(dense_from(place.lake, cutoff, place.settings), cutoff, place.settings.ranker)
     moments = partial(moment_at, place.lake, place.features, settings=place.settings)
     return ranker_as_of(place.lake, place.features, cutoff, split, place.settings, moments)[0]
 
@@ -162,7 +162,9 @@ def test_a_short_history_is_what_a_lake_of_its_posts_alone_would_have_been(
     assert "that know 21 days of posts" in told and f"Left out: {quiet:%Y-%m-%d}" in told
     assert written(place.settings.home / "feast") == before and not list(place.settings.home.glob(".short-*"))
 
-    found = evaluate_rolling(alone.lake, alone.features, alone.registry, at, [cutoff], alone.settings)
+    early = cutoff - timedelta(days=22)
+    found = evaluate_rolling(alone.lake, alone.features, alone.registry, at, [early, cutoff], alone.settings)
+    assert found.skipped == (early,)  # before the first post
     assert short.origins[0].creators == found.origins[0].creators
     assert short.origins[0].learned == found.origins[0].learned > 0
     for name, figures in found.origins[0].figures.items():

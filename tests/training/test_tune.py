@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import configs
 import harmonic
 from features.lake import Lake
-from features.materialize import known_by, latest_instant
+from features.materialize import dense_from, latest_instant
 from features.store import FeatureRepository
 from models.errors import TooLittleData
 from models.panel import Panel
@@ -18,7 +18,6 @@ from models.ranker import fit_ranker
 from models.registry import Registry
 from tests.training.cutting import BRIEF, cut_lake
 from tests.worlds import SMALL_TREE, small_environment, small_settings
-from training.panels import dense_from
 from training.split import plan
 from training.tune import TUNED_FILE, Tuned, _weighted, selection_panels, tune, tuned_settings
 
@@ -140,7 +139,7 @@ def test_nothing_after_the_start_of_the_test_period_is_read(
     lake: Lake, features: FeatureRepository, settings: configs.Settings, world_home: Path, tmp_path: Path
 ) -> None:
     at, label = latest_instant(lake), timedelta(days=settings.ranker.horizon_days)
-    start = min(plan(dense_from(known_by(lake, at, settings)), at, settings.ranker).test)
+    start = min(plan(dense_from(lake, at, settings), at, settings.ranker).test)
     learn, judge = selection_panels(lake, features, at, settings, lambda *_: None)
     assert max(p.cutoff for p in learn) + label <= min(p.cutoff for p in judge)
     for p in (*learn, *judge):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from features.lake import Lake
-from features.materialize import latest_instant
+from features.materialize import counts_until, latest_instant
 from serving.answers import Alone, Answers
 from serving.pipeline import Pipeline
-from serving.strategies.build import build_library, known_until
+from serving.strategies.build import build_library
 from serving.strategies.library import library
 from serving.strategies.planner import Planner
 from serving.strategies.published import PublishedLibrary
@@ -22,7 +22,7 @@ def published(world_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Pub
     """What was measured on the small world."""
     lake = Lake(world_home / "lake")
     settings = small_settings(tmp_path_factory.mktemp("library"))
-    return build_library(lake, known_until(lake, latest_instant(lake)), settings)
+    return build_library(lake, counts_until(lake, latest_instant(lake), settings), settings)
 
 
 @pytest.fixture(scope="session")
