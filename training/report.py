@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from html import escape
 from io import BytesIO
 from typing import Any, Final
 
 from models.metrics import Interval
+
+MOST_TIMES: Final = 1000
 
 Table = Sequence[Sequence[str]]
 """Rows of cells; the first row is the head."""
@@ -38,8 +40,9 @@ def with_interval(interval: Interval, digits: int = 4) -> str:
 
 
 def times(interval: Interval) -> str:
-    """A ratio with the ends of its interval, as in «×1.13 [1.08, 1.18]»; a dash where there is none."""
-    return "–" if interval.mean != interval.mean else f"×{with_interval(interval, 2)}"
+    """A ratio with the ends of its interval, as in «×1.13 [1.08, 1.18]»; ∞ to next to nothing, a dash where none."""
+    mean, low, high = ("∞" if value > MOST_TIMES else f"{value:.2f}" for value in astuple(interval))
+    return "–" if mean == "nan" else f"×{mean} [{low}, {high}]"
 
 
 def markdown(table: Table) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from configs import Settings
 from models.registry import Registry
@@ -14,22 +14,27 @@ from training.origins import Origin, Rolling, Standing
 from training.report import Section, Table
 from training.sections import OURS, kind_of
 
+FEW_QUERIES: Final = 100
+FEW: Final = " So few queries tell little: their intervals are wide, and one creator can turn the verdict."
+
 
 def headline(found: Rolling) -> str:
     """What it all comes to, in words."""
     ranker, best = found.pooled["ranker"].means["ndcg"], found.pooled[found.generator]
     n, below = len(found.origins), len(found.below)
+    cutoffs = f"{n} cut-off{'s' if n > 1 else ''}"
     against = (
-        f"above it at all {n} cut-offs" if not below else f"below it at {below} of {n} cut-offs ({_days(found.below)})"
+        f"below it at {below} of {cutoffs} ({_days(found.below)})" if below else f"not below it at any of {cutoffs}"
     )
     own = len(found.below_own)
-    each = "never" if not own else f"at {own} of {n} ({_days(found.below_own)})"
+    each = f"at {own} of {n} ({_days(found.below_own)})" if own else "never"
     of = f" that know {found.history_days} days of posts" if found.history_days else ""
     return (
-        f"NDCG@20 of the ranker is {report.with_interval(ranker)} over {found.queries:,} queries at {n} cut-offs{of}: "
+        f"NDCG@20 of the ranker is {report.with_interval(ranker)} over {found.queries:,} queries at {cutoffs}{of}: "
         f"{report.times(best.ratio)} the figure of its best single generator ({found.generator}): {against}; below the "
         f"generator that was best at the cut-off itself: {each}. The best plain baseline is {found.plain}: "
         f"{report.times(found.pooled[found.plain].ratio)}. A list drawn by lot reaches {found.by_lot['ndcg']:.4f}."
+        f"{FEW if found.queries < FEW_QUERIES else ''}"
     )
 
 
@@ -50,7 +55,7 @@ def verdict(standing: Standing, generator: str) -> str:
     """Whether the ranker fell below its own best generator at one cut-off."""
     if standing.below:
         return f"BELOW its best single generator ({generator}): {report.times(standing.to_generator)}"
-    told = f"Above its best single generator ({generator}): {report.times(standing.to_generator)}"
+    told = f"Not below its best single generator ({generator}): {report.times(standing.to_generator)}"
     if standing.below_own:
         told += f"; BELOW {standing.own_generator}, the best at this cut-off: {report.times(standing.to_own_generator)}"
     return told
@@ -215,7 +220,7 @@ def _learned(origin: Origin) -> str:
 def _left_out(found: Rolling) -> str:
     if not found.skipped:
         return ""
-    why = "nobody adopted anything after it, or nobody posted in the time that is known before"
+    why = f"nobody known by then adopted anything in the {found.horizon_days} days after it"
     return f"Left out: {_days(found.skipped)} ({why})."
 
 

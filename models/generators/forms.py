@@ -114,6 +114,19 @@ class Clustered:
         return {"words": self.words, "centres": self.centres, "shares": self.shares}
 
 
+def centres_of(vectors: Floats, clusters: int, seed: int) -> Floats:
+    """Centres by k-means of unit vectors, no more of them than there are places, shape (c, d).
+
+    Where there is to be one alone, it is any of them; without any vectors, the origin.
+    """
+    from scipy.cluster.vq import kmeans2
+
+    apart = len(np.unique(vectors.round(9), axis=0)) if vectors.size else 0
+    if min(clusters, apart) < 2:
+        return vectors[:1] if apart else np.zeros((1, vectors.shape[1]))
+    return np.asarray(kmeans2(vectors, min(clusters, apart), minit="++", missing="warn", rng=seed)[0], float)
+
+
 def nearest(vectors: Floats, centres: Floats) -> Ints:
     """The centre nearest to each vector, shape (q,); ties by row."""
     along = np.asarray(sp.csr_matrix(vectors) @ centres.T)

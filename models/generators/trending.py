@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from models.generators.forms import Clustered, ItemToItem, Latent, nearest, strongest
+from models.generators.forms import Clustered, ItemToItem, Latent, centres_of, nearest, strongest
 from models.interactions import Floats, Interactions
 
 
@@ -58,14 +58,9 @@ class ClusterTrendCandidates:
 
     def fit(self, interactions: Interactions) -> Clustered:
         """See `Candidates.fit`."""
-        from scipy.cluster.vq import kmeans2
-
         vectors = self.space.placed(interactions.used)
-        apart = len(np.unique(vectors.round(9), axis=0)) if vectors.size else 0
-        clusters = min(max(len(vectors) // self.creators_per_cluster, 1), self.most, apart)
-        centres = np.zeros((1, vectors.shape[1]))
-        if clusters > 1:
-            centres = np.asarray(kmeans2(vectors, clusters, minit="++", missing="warn", rng=self.seed)[0], float)
+        clusters = min(max(len(vectors) // self.creators_per_cluster, 1), self.most)
+        centres = centres_of(vectors, clusters, self.seed)
         members = sp.csr_matrix(
             (np.ones(len(vectors)), (nearest(vectors, centres), np.arange(len(vectors)))), (len(centres), len(vectors))
         )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from features.evidence.lifts import QUERIES
 from features.evidence.posts import Bools, Posts
 from features.history import DAY, Ints, Strings
-from models.generators.forms import nearest
+from models.generators.forms import centres_of, nearest
 from models.interactions import Floats
 
 if TYPE_CHECKING:
@@ -243,7 +243,4 @@ def _by_group(counts: Counts, group: Ints, groups: int, usual: Floats) -> Floats
 
 
 def _centres(tastes: Floats) -> Floats:
-    from scipy.cluster.vq import kmeans2
-
-    clusters = min(max(len(tastes) // CREATORS_PER_CLUSTER, 1), MOST_CLUSTERS)
-    return np.asarray(kmeans2(tastes, clusters, minit="++", missing="warn", rng=SEED)[0], float)
+    return centres_of(tastes, min(max(len(tastes) // CREATORS_PER_CLUSTER, 1), MOST_CLUSTERS), SEED)
