@@ -51,7 +51,7 @@ def score(
     Example: `harmonic score --as-of 2026-11-01T00:00:00Z --k 20 --out slates.parquet`
     """
     work = Workspace()
-    at = work.instant(as_of)
+    at = models.commands.told_instant(work, as_of)
     serving.commands.write_slates(work, training.commands.model_before(work, at), at, k, out, as_json)
 
 

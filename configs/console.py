@@ -32,6 +32,11 @@ def warn(warning: str) -> None:
         typer.secho(f"{rule}\nWARNING: too good to be true. {warning}\n{rule}", err=True, fg="red", bold=True)
 
 
+def remark(text: str) -> None:
+    """Tell on stderr what somebody should know who reads the result."""
+    typer.secho(f"note: {text}", err=True, fg="yellow")
+
+
 def fail(error: Exception) -> NoReturn:
     """End with one line about a user's mistake, and exit code 1."""
     typer.echo(f"harmonic: {error}", err=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from configs.console import print_json, progress, say, write_parquet
+from configs.console import print_json, progress, remark, say, write_parquet
 from configs.options import AsJson, AsOf, Horizon, Out, TrendType
 from models.workspace import Workspace
+
+STALE: Final = timedelta(days=7)
+"""After so long without any metrics an instant is no present any more."""
 
 
 def models(as_json: AsJson = False) -> None:
@@ -56,14 +60,29 @@ def forecast(
 
     Example: `harmonic forecast --type sound --horizon 7 --out growth.parquet`
     """
+    from features.errors import EmptyLake
     from models.forecaster import forecast as predict
 
     work = Workspace()
-    at = work.instant(as_of) if as_of else work.lake.latest_at() or work.instant(None)
+    latest = work.lake.latest_at()
+    if latest is None:
+        raise EmptyLake("the lake is empty: load trend snapshots, e.g. «harmonic ingest PATH»")
+    at = told_instant(work, as_of) if as_of else latest
     with progress("forecast") as told:
         table = predict(work.lake, trend_type, horizon, at, work.settings.forecast, told)
         write_parquet(table, out)
     tell_forecasts(len(table), 1, out, as_json)
+
+
+def told_instant(work: Workspace, as_of: datetime | None) -> datetime:
+    """`Workspace.instant`, with a remark where nothing is known of the time before it."""
+    at, latest = work.instant(as_of), work.lake.latest_at()
+    if latest is not None and at - latest > STALE:
+        remark(
+            f"nothing in the lake is later than {latest:%Y-%m-%d %H:%M} UTC, {(at - latest).days} days before "
+            f"{at:%Y-%m-%d}: load newer metrics, or choose an earlier --as-of"
+        )
+    return at
 
 
 def tell_forecasts(rows: int, cutoffs: int, out: Path, as_json: bool) -> None:

@@ -78,6 +78,7 @@ class Ranker:
         shortlist: how many of the linear stage's best the trees see.
         calibration: from raw score to probability.
         stage_hit_rates: lifecycle stage → how often its promise came true before this ranker was trained.
+        learned: from how many queries; of none, its weights are the prior's.
         schema: names what it takes in.
     """
 
@@ -87,6 +88,7 @@ class Ranker:
     shortlist: int
     calibration: Calibration = Calibration()
     stage_hit_rates: Mapping[str, float] = field(default_factory=dict)
+    learned: int = 0
     schema: Schema = TRENDS
 
     @property
@@ -172,6 +174,7 @@ class Ranker:
             "shortlist": self.shortlist,
             "calibration": asdict(self.calibration),
             "stage_hit_rates": dict(self.stage_hit_rates),
+            "learned": self.learned,
         }
         (folder / META_FILE).write_text(json.dumps(meta, indent=1))
 
@@ -200,6 +203,7 @@ class Ranker:
             shortlist=meta["shortlist"],
             calibration=calibration,
             stage_hit_rates=meta.get("stage_hit_rates", {}),
+            learned=meta.get("learned", 1),  # older ones do not say
             schema=schema,
         )
 
@@ -223,8 +227,8 @@ def fit_ranker(panels: Sequence[Queries], settings: StageSettings, schema: Schem
         schema: names what the panels hold.
     """
     weights, uncalibrated = fit_linear(panels, settings.linear, schema), Calibration(pace=(0.0,) * len(schema.terms))
-    stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist, uncalibrated, schema=schema)
     queries = sum(len(panel) for panel in panels)
+    stage_one = Ranker(weights, (), 0.0, settings.trees.shortlist, uncalibrated, learned=queries, schema=schema)
     if queries < max(settings.trees.least_queries, 1) or _span_days(panels) < settings.trees.least_span_days:
         return stage_one
     boosters = fit_trees(stage_one, panels, settings.trees)

@@ -290,9 +290,13 @@ class Registry:
     def _run_of(self, name: str) -> str:
         return str(self._client.get_model_version(self._name, self._resolve(name)).run_id)
 
-    def as_of(self, version: str) -> datetime:
-        """The instant after which a version knew nothing, UTC."""
-        return datetime.fromisoformat(self._client.get_model_version(self._name, version).tags["as_of"])
+    def parameters(self, version_or_alias: str) -> dict[str, str]:
+        """What the run of a version logged as its parameters, as text.
+
+        Raises:
+            NoChampion: there is no such version or alias.
+        """
+        return dict(self._client.get_run(self._run_of(version_or_alias)).data.params)
 
     def usable(self, version_or_alias: str) -> str | None:
         """A version, or that of an alias, where it is whole, fits this code and so can be released; else None."""

@@ -14,6 +14,7 @@ from models.moment import moment, offline, write_moment
 from serving.hydrate import GivenStates
 from serving.pipeline import Pipeline
 from serving.present import probabilities
+from serving.publish import refuse_empty
 from serving.schemas import RankQuery
 from serving.score import Model
 from serving.snapshot import TrendSnapshot, forecasts_of
@@ -48,10 +49,15 @@ def score_all(pipeline: Pipeline, k: int, progress: Callable[[str, float], None]
 
 
 def pipeline_at(lake: Lake, features: FeatureRepository, model: Model, as_of: datetime, settings: Settings) -> Pipeline:
-    """A pipeline over what was known at any instant, its features read through the point-in-time join."""
+    """A pipeline over what was known at any instant, its features read through the point-in-time join.
+
+    Raises:
+        NotReady: no trend was live then.
+    """
     past = known_by(lake, as_of, settings)
     write_moment(lake, past, features, settings)
     then = moment(past, offline(features, as_of), settings)
+    refuse_empty(then.market, as_of, settings)
     return Pipeline.of(
         snapshot=TrendSnapshot(f"{as_of:%Y%m%dT%H%M%S}", then.market, forecasts_of(then.trends)),
         model=model,

@@ -12,6 +12,7 @@ from features.lake import Lake
 from features.materialize import known_by, latest_instant
 from features.store import FeatureRepository
 from features.stream import Consumed, consumed_path
+from models.market import Market
 from models.moment import moment, online, write_moment
 from serving.assemble import creator_states, market_folder
 from serving.errors import NotReady
@@ -56,23 +57,28 @@ def materialize_and_publish(
     if is_current(market_folder(settings), version):
         return Published(version, as_of, None)
     progress("features", 0.1)
-    latest = latest_instant(lake)
+    latest = latest_instant(lake, settings.lake.posts_known)
     consumed = Consumed.read(consumed_path(settings.home))
     history = known_by(lake, as_of, settings)
     write_moment(lake, history, features, settings)
     features.materialize(as_of, lambda view, done, rows: progress(f"online: {view}", 0.2 + 0.6 * done / max(rows, 1)))
     now = moment(history, online(features, as_of), settings)
-    if not len(now.market):
-        pool = settings.trends.pool
-        raise NotReady(
-            f"no trend was used by {pool.min_creators} creators in the {pool.window_days} days before "
-            f"{as_of:%Y-%m-%d %H:%M} UTC: ingest newer posts, or choose an earlier --as-of"
-        )
+    refuse_empty(now.market, as_of, settings)
     creator_states(settings).replace(now.creators.values(), as_of, _place(consumed, as_of))
     is_pinned = as_of < latest if pinned is None else pinned
     made = TrendSnapshot(version, now.market, forecasts_of(now.trends), pinned=is_pinned)
     publish(market_folder(settings), made)
     return Published(version, as_of, len(now.market))
+
+
+def refuse_empty(market: Market, as_of: datetime, settings: Settings) -> None:
+    """Raise `NotReady` where no trend was live at an instant."""
+    if not len(market):
+        pool = settings.trends.pool
+        raise NotReady(
+            f"no trend was used by {pool.min_creators} creators in the {pool.window_days} days before "
+            f"{as_of:%Y-%m-%d %H:%M} UTC: ingest posts of more creators, or of those days; or speak of another instant"
+        )
 
 
 def _place(consumed: Consumed, as_of: datetime) -> int:

@@ -10,6 +10,7 @@ import typer
 import configs
 from configs.console import print_json, progress, say, warn
 from configs.options import AsJson, AsOf
+from models.commands import told_instant
 from models.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def train(
     from training.tune import tuned_settings
 
     work = Workspace(tuned_settings(configs.current()) if tuned else None)
-    outcome = train_visibly(work, work.instant(as_of))
+    outcome = train_visibly(work, told_instant(work, as_of))
     if as_json:
         print_json(
             {
@@ -266,28 +267,31 @@ def train_visibly(work: Workspace, as_of: datetime) -> Outcome:
 
 
 def release_visibly(work: Workspace, as_of: datetime) -> None:
-    """See to it that a champion that fits this code is released; trains where the registry has none.
+    """See to it that a champion that fits this code is released; trains where there is none, or it is outgrown.
 
     Raises:
         NoChampion: no model beats popularity on these metrics.
     """
-    from models.errors import NoChampion
+    from models.errors import IncompatibleModel, NoChampion
     from models.registry import CHAMPION
-    from models.releases import released, trouble
+    from models.releases import load_checked, released
     from training.run import release
 
     lying = released(work.settings.released_models, CHAMPION)
-    reason = trouble(lying) if lying else None
-    if lying and reason is None:
+    try:
+        ranker = load_checked(lying.folder) if lying else None
+    except IncompatibleModel as error:
+        say(f"what is released cannot be served: {error}")
+        ranker = None
+    if ranker is not None and ranker.learned:
         return
-    if reason:
-        say(f"what is released cannot be served: {reason}")
-    if work.registry.usable(CHAMPION) is not None:
+    champion = work.registry.usable(CHAMPION)
+    if champion is not None and not _is_outgrown(work, champion):
         release(work.registry, work.settings)
         return
     outcome = train_visibly(work, as_of)
     tell_outcome(outcome)
-    if not outcome.verdict.promoted:
+    if not outcome.verdict.promoted and champion is None:
         raise NoChampion("nothing can be served before a model beats popularity: ingest more posts, and run it again")
 
 
@@ -297,9 +301,15 @@ def model_before(work: Workspace, as_of: datetime) -> Registered:
 
     champion = work.registry.usable(CHAMPION)
     registered = work.registry.load(champion) if champion is not None else None
-    if registered is None or registered.as_of > as_of:
+    if registered is None or registered.as_of > as_of or _is_outgrown(work, registered.version):
         registered = work.registry.load(train_visibly(work, as_of).version)
     return registered
+
+
+def _is_outgrown(work: Workspace, version: str) -> bool:
+    """Whether a model learned from nothing, and the lake has grown since."""
+    unlearned = not work.registry.load(version).ranker.learned
+    return unlearned and work.registry.parameters(version).get("data_hash") != work.lake.fingerprint()
 
 
 def tell_outcome(outcome: Outcome) -> None:

@@ -37,7 +37,8 @@ def train_and_register(
 ) -> Outcome:
     """Train as of an instant and register the result as challenger; the first good one becomes champion.
 
-    So does a good one where the champion does not fit this code, unless that one is of a later instant.
+    So does a good one where the champion has learned nothing, or does not fit this code; then it must be of no
+    earlier instant.
 
     Args:
         as_of: everything later is unknown.
@@ -66,15 +67,15 @@ def _first_verdict(
     registry: Registry, version: str, as_of: datetime, trained: Trained, settings: Settings, at: datetime
 ) -> Verdict:
     champion, usable = registry.version(CHAMPION), registry.usable(CHAMPION)
-    if usable is not None:
+    if usable is not None and (registry.load(usable).ranker.learned or not trained.record.ranker.learned):
         told = f"version {version} is challenger; «harmonic promote» compares it with {usable}"
         return Verdict(False, version, None, told)
-    if champion is not None and as_of < registry.as_of(champion):
-        told = f"version {version} is challenger; champion {champion} does not fit this code, but is of a later instant"
+    if champion is not None and as_of < datetime.fromisoformat(registry.parameters(champion)["as_of"]):
+        told = f"version {version} is challenger; champion {champion} stays, for it is of a later instant"
         return Verdict(False, version, None, told)
     judged = trained.judged
     if not judged.figures:
-        reason = "there was no champion, and nothing held out to judge it on"
+        reason = f"learned from {trained.record.ranker.learned:,} queries, and nothing held out to judge it on"
         registry.promote(version, reason, at)
         return Verdict(True, version, None, f"version {version} is champion: {reason}")
     return promote_first(

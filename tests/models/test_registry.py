@@ -40,7 +40,8 @@ def record(ranker: Ranker, held_out: Ranker | None = None, trained_through: date
 
 def plain(scale: float = 1.0) -> Ranker:
     """A linear ranker with the prior's weights, scaled."""
-    return Ranker(scale * TRENDS.weights(configs.load().ranker.linear.prior), (), 0.0, 50, Calibration(0.9, -3.0))
+    weights = scale * TRENDS.weights(configs.load().ranker.linear.prior)
+    return Ranker(weights, (), 0.0, 50, Calibration(0.9, -3.0), learned=10)
 
 
 FIRST = float(plain().weights[0])

@@ -178,7 +178,7 @@ def test_what_is_not_fit_to_serve_is_never_released(settings: configs.Settings) 
         shutil.copytree(first, folder, dirs_exist_ok=True)
         (folder / "examples.npz").unlink()
 
-    with pytest.raises(IncompatibleModel, match="model 2 carries no example predictions"):
+    with pytest.raises(IncompatibleModel, match=r"model 2: examples\.npz is missing"):
         publish(settings.released_models, CHAMPION, "2", fill)
     assert champion_of(settings).name == "1"
 

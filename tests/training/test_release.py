@@ -116,6 +116,31 @@ def test_a_champion_of_other_features_gives_way_to_what_beats_popularity(
     assert "cannot be served: model 1 was trained on other features (['one more'])" in capsys.readouterr().out
 
 
+def test_what_learned_from_nothing_gives_way_once_there_is_more(
+    tmp_path: Path, training_finds: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Workspace(small_settings(tmp_path / "home"))
+    trained = training_finds(replace(plain(), learned=0), better=True)
+    training.commands.release_visibly(work, NOW)
+    assert work.registry.version(CHAMPION) == "1" and trained == [NOW]
+
+    # not as long as the lake is as it was
+    monkeypatch.setattr("features.lake.Lake.fingerprint", lambda _: "of the first posts")
+    assert training.commands.model_before(work, NOW).version == "2"  # its run does not say what it was trained on
+    assert work.registry.version(CHAMPION) == "1"
+    parameters = work.registry.parameters
+    monkeypatch.setattr(work.registry, "parameters", lambda v: parameters(v) | {"data_hash": "of the first posts"})
+    training.commands.release_visibly(work, NOW)
+    assert training.commands.model_before(work, NOW).version == "1" and len(trained) == 2
+
+    monkeypatch.setattr("features.lake.Lake.fingerprint", lambda _: "of more")
+    trained = training_finds(plain(2.0), better=True)
+    training.commands.release_visibly(work, NOW)
+    assert work.registry.version(CHAMPION) == "3" == lying(work).name and trained == [NOW]
+    training.commands.release_visibly(work, NOW)
+    assert trained == [NOW]
+
+
 def test_scoring_an_earlier_instant_moves_no_champion_to_it(
     work: Workspace, training_finds: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
